@@ -1,0 +1,1 @@
+//! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
