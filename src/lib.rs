@@ -1,1 +1,2 @@
 //! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
+pub mod phone;
