@@ -261,3 +261,156 @@ impl Region {
         dialled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phonenumber::metadata::DATABASE;
+    use phonenumber::{Mode, country};
+    use regex::Regex;
+
+    /// Small, and the same every time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn throw(&mut self, sides: u64) -> u64 {
+            self.0 = self
+                .0
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (self.0 >> 33) % sides
+        }
+    }
+
+    /// Every example number of every country, as (calling code, region, national number).
+    fn examples() -> Vec<(u16, String, String)> {
+        let mut examples = Vec::new();
+        for code in 1..1000_u16 {
+            for region in DATABASE.by_code(&code).into_iter().flatten() {
+                let of = region.descriptors();
+                let all = [
+                    of.fixed_line(),
+                    of.mobile(),
+                    of.toll_free(),
+                    of.premium_rate(),
+                    of.shared_cost(),
+                    of.personal_number(),
+                    of.voip(),
+                    of.pager(),
+                    of.uan(),
+                    of.voicemail(),
+                ];
+                let numbers = all.into_iter().flatten().filter_map(|one| one.example());
+                examples.extend(
+                    numbers.map(|number| (code, region.id().to_owned(), number.to_owned())),
+                );
+            }
+        }
+        examples
+    }
+
+    /// The patterns of libphonenumber, with the bit that each of them means in our label.
+    fn patterns(code: u16) -> Vec<(Regex, u16)> {
+        let mut patterns = Vec::new();
+        for region in DATABASE.by_code(&code).into_iter().flatten() {
+            let of = region.descriptors();
+            let kinds = [
+                (Some(of.general()), Label::GENERAL),
+                (of.fixed_line(), Label::FIXED),
+                (of.mobile(), Label::MOBILE),
+                (of.toll_free(), Label::TOLL_FREE),
+                (of.premium_rate(), Label::SERVICE),
+                (of.shared_cost(), Label::SERVICE),
+                (of.pager(), Label::SERVICE),
+                (of.uan(), Label::SERVICE),
+                (of.voicemail(), Label::SERVICE),
+                (of.voip(), Label::NOMADIC),
+                (of.personal_number(), Label::NOMADIC),
+            ];
+            let kinds = kinds
+                .into_iter()
+                .filter_map(|(kind, bit)| Some((kind?, bit)));
+            patterns.extend(kinds.map(|(kind, bit)| {
+                let whole = format!("(?x)^(?:{})$", kind.national_number().as_str());
+                (Regex::new(&whole).unwrap(), bit)
+            }));
+        }
+        patterns
+    }
+
+    #[test]
+    fn the_table_says_what_the_patterns_say_of_examples_and_of_numbers_near_them() {
+        let mut dice = Dice(1);
+        let mut assigned = 0;
+        let mut known = (0, Vec::new());
+        for (code, _, example) in examples() {
+            if known.0 != code {
+                known = (code, patterns(code));
+            }
+            for _ in 0..8 {
+                let mut number = example.clone().into_bytes();
+                match dice.throw(5) {
+                    0 => drop(number.pop()),
+                    1 => number.push(b'0' + dice.throw(10) as u8),
+                    _ => {
+                        let at = dice.throw(number.len() as u64) as usize;
+                        number[at] = b'0' + dice.throw(10) as u8;
+                    }
+                }
+                let number = String::from_utf8(number).unwrap();
+                let label = CallingCode::of(code).unwrap().label(number.as_bytes());
+                let matching = known
+                    .1
+                    .iter()
+                    .filter(|(pattern, _)| pattern.is_match(&number));
+                let expected = matching.fold(0, |bits, (_, bit)| bits | bit);
+                assert_eq!(label.0 & 0x3f, expected, "+{code} {number}");
+                assigned += u32::from(label.is_assigned());
+            }
+        }
+        assert!(
+            assigned > 4000,
+            "numbers near examples are mostly numbers: {assigned}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_dialled_at_home_as_libphonenumber_formats_them() {
+        let mut wrong = Vec::new();
+        let mut compared = 0;
+        for (code, region, number) in examples() {
+            let Ok(id) = region.parse::<country::Id>() else {
+                continue;
+            };
+            let Ok(parsed) = phonenumber::parse(Some(id), format!("+{code}{number}")) else {
+                continue;
+            };
+            // It takes the 8 of +7 800 for the national prefix.
+            if Ok(parsed.national().value()) != number.parse() {
+                continue;
+            }
+            let formatted = parsed.format().mode(Mode::National).to_string();
+            let digits: String = formatted.chars().filter(char::is_ascii_digit).collect();
+            let ours = CallingCode::of(code).unwrap().at_home(&number);
+            compared += 1;
+            if ours != digits {
+                wrong.push(format!(
+                    "{region} +{code} {number}: {ours} here, {formatted} there"
+                ));
+            }
+        }
+        assert!(
+            wrong.is_empty(),
+            "{} of {compared}:\n{}",
+            wrong.len(),
+            wrong.join("\n")
+        );
+        assert!(compared > 1000, "{compared}");
+    }
+
+    #[test]
+    fn the_table_is_small() {
+        let all = WORDS.len() + size_of_val(&CALLING_CODES) + size_of_val(&REGIONS);
+        assert!(all < 150_000, "{all} bytes");
+    }
+}

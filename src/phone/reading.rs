@@ -267,9 +267,12 @@ pub fn extension_at(rest: &str) -> Option<(Digits, &str)> {
         .find(|character: char| !character.is_ascii_digit())
         .unwrap_or(behind.len());
     let (extension, after) = behind.split_at(end);
-    let is_end = !after.starts_with(|character: char| {
-        digit_of(character).is_some() || character.is_alphanumeric()
-    });
+    let glued = |character: char| digit_of(character).is_some() || character.is_alphanumeric();
+    // "8 916 …, 8 495 …": behind a mere pause, further digits make it a second number.
+    let is_end = match word {
+        "" => !after.contains(|character| digit_of(character).is_some()),
+        _ => !after.starts_with(glued),
+    };
     ((1..=most).contains(&end) && is_end).then(|| (Digits::collect(extension.bytes()), after))
 }
 
@@ -381,7 +384,7 @@ fn digit_of(character: char) -> Option<u8> {
     ];
     ZEROS.iter().find_map(|&zero| {
         let digit = u32::from(character).checked_sub(u32::from(zero))?;
-        (digit < 10).then_some(b'0' + digit as u8)
+        (digit < 10).then(|| b'0' + digit as u8)
     })
 }
 

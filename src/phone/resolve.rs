@@ -85,7 +85,12 @@ impl Home {
             })
             .or_else(|| self.with_own_code(digits, proof).filter(|_| lacks_prefix))
             .or_else(|| self.local(digits))
-            .or_else(|| own(digits).filter(|found| self.may_lack_prefix(digits, found.label)))
+            .or_else(|| {
+                // 8916123456 in Russia has lost a digit, and is no number of a region yet unheard of.
+                let is_sure =
+                    proof == Proof::Assigned || !self.region.has_national_prefix() || lacks_prefix;
+                own(digits).filter(|found| is_sure && self.may_lack_prefix(digits, found.label))
+            })
             .or_else(|| self.with_own_code(digits, proof))
             .or_else(|| self.with_mobile_infix(digits, proof))
     }
