@@ -225,6 +225,8 @@ struct Region {
     shortest_bare: usize,
     /// Argentina's mobile numbers hold 15 behind the area code, for which the international form has a leading 9.
     has_mobile_infix: bool,
+    /// Else numbers are dialled whole, and what `strip` knows is carrier selection.
+    has_national_prefix: bool,
     roots: [u32; 3],
 }
 
@@ -277,10 +279,11 @@ impl Region {
             root(complete.as_ref().map_or("", |(whole, _)| whole)),
             root(international.as_ref().map_or("", |(pattern, _)| pattern)),
         ];
-        let shortest_bare = if rule.is_empty() {
-            6
-        } else {
+        let has_national_prefix = region.national_prefix().is_some();
+        let shortest_bare = if has_national_prefix {
             shortest_bare(region)
+        } else {
+            6
         };
         Region {
             id: region.id().to_owned(),
@@ -290,6 +293,7 @@ impl Region {
             international,
             shortest_bare,
             has_mobile_infix,
+            has_national_prefix,
             roots,
         }
     }
@@ -367,9 +371,9 @@ fn write_table(pool: &Pool, codes: &[CallingCode], regions: &[Region]) {
         );
         writeln!(
             source,
-            "Region {{ id: {id:?}, code: {}, shortest_bare: {}, has_mobile_infix: {}, strip: {strip}, complete: {complete}, \
+            "Region {{ id: {id:?}, code: {}, shortest_bare: {}, has_mobile_infix: {}, has_national_prefix: {}, strip: {strip}, complete: {complete}, \
              complete_with: {area}, international: {international}, dialled_abroad: {dialled} }},",
-            one.code, one.shortest_bare, one.has_mobile_infix
+            one.code, one.shortest_bare, one.has_mobile_infix, one.has_national_prefix
         )
         .expect("a string");
     }
@@ -436,7 +440,7 @@ fn write_json(codes: &[CallingCode], regions: &[Region]) {
         write!(
             json,
             "{comma}\n\"{}\": {{\"code\": {}, \"strip\": {}, \"complete\": {}, \"complete_with\": {}, \"international\": {}, \
-             \"dialled_abroad\": {}, \"shortest_bare\": {}, \"mobile_infix\": {}}}",
+             \"dialled_abroad\": {}, \"shortest_bare\": {}, \"mobile_infix\": {}, \"national_prefix\": {}}}",
             one.id,
             one.code,
             quoted(&one.strip.join("|")),
@@ -445,7 +449,8 @@ fn write_json(codes: &[CallingCode], regions: &[Region]) {
             quoted(&international),
             quoted(&dialled),
             one.shortest_bare,
-            one.has_mobile_infix
+            one.has_mobile_infix,
+            one.has_national_prefix
         )
         .expect("a string");
     }

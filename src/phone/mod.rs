@@ -373,11 +373,11 @@ fn home(settings: &NumbersSettings, problems: &mut Vec<Problem>) -> Option<Home>
         });
         return None;
     };
-    let is_area = area_code.bytes().all(|byte| byte.is_ascii_digit()) && area_code.len() <= 6;
-    let has_prefix = region
-        .national_prefixes(area_code.as_bytes())
-        .any(|length| length > 0 && area_code.starts_with('0'));
-    if !is_area || has_prefix {
+    let is_area = area_code.len() <= 6
+        && area_code.bytes().all(|byte| byte.is_ascii_digit())
+        // Russian area codes may begin with 8, the national prefix; a 0 is always the prefix where there is one.
+        && !(area_code.starts_with('0') && region.national_prefixes(b"0").next().is_some());
+    if !is_area {
         let message = format!(
             "`{area_code}` is no area code; write its digits without the national prefix, like \"495\" or \"30\""
         );

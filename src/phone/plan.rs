@@ -51,6 +51,11 @@ impl Label {
         self.0 & Label::NOMADIC != 0
     }
 
+    /// Dialled at home as it stands, as mobiles in China, in a country that has a national prefix.
+    pub fn is_dialled_whole(self) -> bool {
+        self.is_assigned() && self.home_prefix() == 0
+    }
+
     fn home_prefix(self) -> usize {
         usize::from(self.0 >> 6 & 3)
     }
@@ -81,6 +86,8 @@ pub struct Region {
     /// Below this many digits, a number without national prefix is a local one.
     pub shortest_bare: u8,
     pub has_mobile_infix: bool,
+    /// Else numbers without one are all there is (Italy, Czechia, Norway).
+    pub has_national_prefix: bool,
     strip: u32,
     complete: u32,
     complete_with: u32,
@@ -236,11 +243,6 @@ impl Region {
     /// Lengths of what may begin an international number, longest first.
     pub fn international_prefixes(&self, digits: &[u8]) -> impl Iterator<Item = usize> + use<> {
         beginnings(self.international, digits)
-    }
-
-    /// Numbers without a national prefix are all there is (Italy, Czechia, Norway).
-    pub fn has_national_prefix(&self) -> bool {
-        self.strip != NOWHERE
     }
 
     /// The area code that a local number of this island lacks.

@@ -5,7 +5,7 @@
 
 use super::e164::E164;
 use super::plan::{CallingCode, Label, Region};
-use super::reading::Digits;
+use super::reading::{Digits, NUMBER_DIGITS_MIN};
 
 /// Digits without plus, national or exit prefix are taken for an international number from here on only.
 const BARE_INTERNATIONAL_MIN: usize = 10;
@@ -74,33 +74,56 @@ impl Home {
     }
 
     fn national(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
-        let own = |national: &[u8]| self.own(national, proof);
-        // Where there is no national prefix (Italy), digits are a national number before they are anything else.
-        let lacks_prefix = self.region.has_national_prefix()
-            && self.region.national_prefixes(digits).next().is_none();
-        self.region
-            .national_prefixes(digits)
-            .find_map(|length| {
-                own(&digits[length..]).or_else(|| self.with_mobile_infix(&digits[length..], proof))
-            })
-            .or_else(|| self.with_own_code(digits, proof).filter(|_| lacks_prefix))
+        if !self.region.has_national_prefix {
+            // Italy, Czechia: digits are a national number before they are anything else.
+            return self
+                .bare(digits, proof)
+                .or_else(|| self.prefixed(digits, proof))
+                .or_else(|| self.local(digits))
+                .or_else(|| self.with_own_code(digits, proof));
+        }
+        let may_be_prefixed = self.region.national_prefixes(digits).next().is_some();
+        if may_be_prefixed {
+            // 8916123456 in Russia has lost a digit, and is no number of a town yet unheard of.
+            let bare = || self.bare(digits, Proof::Assigned);
+            return self
+                .prefixed(digits, proof)
+                .or_else(|| self.local(digits))
+                .or_else(bare)
+                .or_else(|| self.with_own_code(digits, proof));
+        }
+        // Where numbers differ in length, 4917… is international and also a number of a place 0 49 17, which nobody
+        // writes without its 0.
+        self.with_own_code(digits, proof)
             .or_else(|| self.local(digits))
-            .or_else(|| {
-                // 8916123456 in Russia has lost a digit, and is no number of a region yet unheard of.
-                let is_sure =
-                    proof == Proof::Assigned || !self.region.has_national_prefix() || lacks_prefix;
-                own(digits).filter(|found| is_sure && self.may_lack_prefix(digits, found.label))
-            })
-            .or_else(|| self.with_own_code(digits, proof))
+            .or_else(|| self.bare(digits, proof))
             .or_else(|| self.with_mobile_infix(digits, proof))
+    }
+
+    /// With national prefix or carrier selection.
+    fn prefixed(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
+        self.region.national_prefixes(digits).find_map(|length| {
+            let national = &digits[length..];
+            self.own(national, proof)
+                .or_else(|| self.with_mobile_infix(national, proof))
+        })
+    }
+
+    /// Without national prefix, where that is no local number.
+    fn bare(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
+        self.own(digits, proof).filter(|found| {
+            let label = found.label;
+            let is_clear = label.is_mobile() && !label.is_fixed() || label.is_dialled_whole();
+            digits.len() >= usize::from(self.region.shortest_bare)
+                || is_clear && digits.len() >= NUMBER_DIGITS_MIN
+        })
     }
 
     fn own(&self, national: &[u8], proof: Proof) -> Option<Resolved> {
         resolved(self.calling_code, national, proof)
     }
 
-    /// `79161234567`: international, as exchanges give it, without its plus. In countries whose numbers differ in
-    /// length, `4917…` is also a number of a place named 0 49 17, which nobody writes without its 0.
+    /// `79161234567`: international, as exchanges give it, without its plus.
     fn with_own_code(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
         let (code, _) = CallingCode::split(digits)?;
         let is_own = code.code == self.region.code && digits.len() >= BARE_INTERNATIONAL_MIN;
@@ -117,11 +140,6 @@ impl Home {
         // 118… and 116… are information and help lines nearly everywhere.
         let is_service = digits.starts_with(b"11") && digits.len() < 7;
         (is_local && !is_service).then(|| self.own(whole().as_bytes(), Proof::Assigned))?
-    }
-
-    fn may_lack_prefix(&self, digits: &[u8], label: Label) -> bool {
-        digits.len() >= usize::from(self.region.shortest_bare)
-            || label.is_mobile() && !label.is_fixed()
     }
 
     /// Argentina: 011 15 2345-6789 is +54 9 11 2345-6789.
@@ -149,7 +167,7 @@ impl Home {
 fn international(digits: &[u8], proof: Proof) -> Option<Resolved> {
     let (code, national) = CallingCode::split(digits)?;
     resolved(code, national, proof).or_else(|| {
-        let region = code.regions().find(|region| region.has_national_prefix())?;
+        let region = code.regions().find(|region| region.has_national_prefix)?;
         region
             .national_prefixes(national)
             .find_map(|length| resolved(code, &national[length..], proof))
