@@ -1,1 +1,3 @@
 //! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
+
+pub mod asterisk;

@@ -1,0 +1,16 @@
+//! The vocabulary: what Asterisk says and is told, as types.
+//!
+//! Pure: bytes become these types in `ami/`, and what they mean for a call is decided in `call/`.
+
+pub mod action;
+pub mod channel;
+pub mod event;
+pub mod state;
+
+pub use action::{Action, ActionId, Originate};
+pub use channel::{BridgeId, ChannelName, Uniqueid};
+pub use event::{Event, Leg};
+pub use state::{ChannelState, DialStatus, HangupCause};
+
+/// A short text owned by an event: never changed after parsing, so a boxed slice is enough.
+pub type Text = Box<str>;
