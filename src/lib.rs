@@ -1,3 +1,4 @@
 //! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
 
 pub mod asterisk;
+pub mod clock;
