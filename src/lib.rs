@@ -1,4 +1,6 @@
 //! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
 
 pub mod asterisk;
+pub mod call;
 pub mod clock;
+pub mod outbox;
