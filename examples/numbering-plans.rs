@@ -10,8 +10,5 @@
 use std::io::{Write, stdout};
 
 fn main() -> std::io::Result<()> {
-    stdout().write_all(include_bytes!(concat!(
-        env!("OUT_DIR"),
-        "/numbering_plans.json"
-    )))
+    stdout().write_all(include_bytes!(concat!(env!("OUT_DIR"), "/numbering_plans.json")))
 }

@@ -127,9 +127,7 @@ fn label_at(state: u32) -> Label {
 
 /// The label of the whole of `digits` (ASCII digits).
 fn walk(root: u32, digits: &[u8]) -> Label {
-    let end = digits
-        .iter()
-        .try_fold(root, |state, &digit| step(state, digit));
+    let end = digits.iter().try_fold(root, |state, &digit| step(state, digit));
     end.map_or(Label(0), label_at)
 }
 
@@ -147,10 +145,7 @@ fn beginnings(root: u32, digits: &[u8]) -> impl Iterator<Item = usize> + use<> {
         state = next;
         lengths |= u32::from(label_at(state).is_possible()) << at;
     }
-    (0..31)
-        .rev()
-        .filter(move |at| lengths >> at & 1 == 1)
-        .map(|at| at + 1)
+    (0..31).rev().filter(move |at| lengths >> at & 1 == 1).map(|at| at + 1)
 }
 
 /// Packed digits, as text; the leading 1 only keeps zeros.
@@ -176,9 +171,7 @@ impl CallingCode {
         // No code is the beginning of another.
         (1..=3.min(digits.len())).find_map(|length| {
             let (code, national) = digits.split_at(length);
-            let code = code
-                .iter()
-                .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+            let code = code.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
             // 007 is not 7.
             (digits[0] != b'0').then_some(())?;
             Some((CallingCode::of(code)?, national))
@@ -186,9 +179,7 @@ impl CallingCode {
     }
 
     pub fn of(code: u16) -> Option<&'static CallingCode> {
-        let at = CALLING_CODES
-            .binary_search_by_key(&code, |one| one.code)
-            .ok()?;
+        let at = CALLING_CODES.binary_search_by_key(&code, |one| one.code).ok()?;
         Some(&CALLING_CODES[at])
     }
 
@@ -276,10 +267,7 @@ mod tests {
 
     impl Dice {
         fn throw(&mut self, sides: u64) -> u64 {
-            self.0 = self
-                .0
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (self.0 >> 33) % sides
         }
     }
@@ -303,9 +291,7 @@ mod tests {
                     of.voicemail(),
                 ];
                 let numbers = all.into_iter().flatten().filter_map(|one| one.example());
-                examples.extend(
-                    numbers.map(|number| (code, region.id().to_owned(), number.to_owned())),
-                );
+                examples.extend(numbers.map(|number| (code, region.id().to_owned(), number.to_owned())));
             }
         }
         examples
@@ -329,9 +315,7 @@ mod tests {
                 (of.voip(), Label::NOMADIC),
                 (of.personal_number(), Label::NOMADIC),
             ];
-            let kinds = kinds
-                .into_iter()
-                .filter_map(|(kind, bit)| Some((kind?, bit)));
+            let kinds = kinds.into_iter().filter_map(|(kind, bit)| Some((kind?, bit)));
             patterns.extend(kinds.map(|(kind, bit)| {
                 let whole = format!("(?x)^(?:{})$", kind.national_number().as_str());
                 (Regex::new(&whole).unwrap(), bit)
@@ -361,19 +345,13 @@ mod tests {
                 }
                 let number = String::from_utf8(number).unwrap();
                 let label = CallingCode::of(code).unwrap().label(number.as_bytes());
-                let matching = known
-                    .1
-                    .iter()
-                    .filter(|(pattern, _)| pattern.is_match(&number));
+                let matching = known.1.iter().filter(|(pattern, _)| pattern.is_match(&number));
                 let expected = matching.fold(0, |bits, (_, bit)| bits | bit);
                 assert_eq!(label.0 & 0x3f, expected, "+{code} {number}");
                 assigned += u32::from(label.is_assigned());
             }
         }
-        assert!(
-            assigned > 4000,
-            "numbers near examples are mostly numbers: {assigned}"
-        );
+        assert!(assigned > 4000, "numbers near examples are mostly numbers: {assigned}");
     }
 
     #[test]
@@ -396,17 +374,10 @@ mod tests {
             let ours = CallingCode::of(code).unwrap().at_home(&number);
             compared += 1;
             if ours != digits {
-                wrong.push(format!(
-                    "{region} +{code} {number}: {ours} here, {formatted} there"
-                ));
+                wrong.push(format!("{region} +{code} {number}: {ours} here, {formatted} there"));
             }
         }
-        assert!(
-            wrong.is_empty(),
-            "{} of {compared}:\n{}",
-            wrong.len(),
-            wrong.join("\n")
-        );
+        assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
         assert!(compared > 1000, "{compared}");
     }
 

@@ -66,10 +66,7 @@ impl Home {
 
     /// As dialled from here to abroad: `8-10-375…`, `00375…`. 00 is understood everywhere, since numbers are stored so.
     fn abroad(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
-        let own = self
-            .region
-            .international_prefixes(digits)
-            .find_map(|length| international(&digits[length..], proof));
+        let own = self.region.international_prefixes(digits).find_map(|length| international(&digits[length..], proof));
         own.or_else(|| international(digits.strip_prefix(b"00")?, Proof::Assigned))
     }
 
@@ -104,8 +101,7 @@ impl Home {
     fn prefixed(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
         self.region.national_prefixes(digits).find_map(|length| {
             let national = &digits[length..];
-            self.own(national, proof)
-                .or_else(|| self.with_mobile_infix(national, proof))
+            self.own(national, proof).or_else(|| self.with_mobile_infix(national, proof))
         })
     }
 
@@ -114,8 +110,7 @@ impl Home {
         self.own(digits, proof).filter(|found| {
             let label = found.label;
             let is_clear = label.is_mobile() && !label.is_fixed() || label.is_dialled_whole();
-            digits.len() >= usize::from(self.region.shortest_bare)
-                || is_clear && digits.len() >= NUMBER_DIGITS_MIN
+            digits.len() >= usize::from(self.region.shortest_bare) || is_clear && digits.len() >= NUMBER_DIGITS_MIN
         })
     }
 
@@ -134,8 +129,7 @@ impl Home {
         if let Some(area) = self.region.area_of_local(digits) {
             return self.own(&[area.as_bytes(), digits].concat(), Proof::Assigned);
         }
-        let is_local =
-            LOCAL.contains(&digits.len()) && digits[0] != b'0' && !self.area_code.is_empty();
+        let is_local = LOCAL.contains(&digits.len()) && digits[0] != b'0' && !self.area_code.is_empty();
         let whole = || Digits::collect(self.area_code.as_bytes().iter().chain(digits).copied());
         // 118… and 116… are information and help lines nearly everywhere.
         let is_service = digits.starts_with(b"11") && digits.len() < 7;
@@ -147,19 +141,10 @@ impl Home {
         if !self.region.has_mobile_infix || national.len() < 12 {
             return None;
         }
-        (2..=4)
-            .filter(|&area| &national[area..area + 2] == b"15")
-            .find_map(|area| {
-                let mobile = Digits::collect(
-                    [b'9']
-                        .iter()
-                        .chain(&national[..area])
-                        .chain(&national[area + 2..])
-                        .copied(),
-                );
-                self.own(mobile.as_bytes(), proof)
-                    .filter(|found| found.label.is_mobile())
-            })
+        (2..=4).filter(|&area| &national[area..area + 2] == b"15").find_map(|area| {
+            let mobile = Digits::collect([b'9'].iter().chain(&national[..area]).chain(&national[area + 2..]).copied());
+            self.own(mobile.as_bytes(), proof).filter(|found| found.label.is_mobile())
+        })
     }
 }
 
@@ -168,9 +153,7 @@ fn international(digits: &[u8], proof: Proof) -> Option<Resolved> {
     let (code, national) = CallingCode::split(digits)?;
     resolved(code, national, proof).or_else(|| {
         let region = code.regions().find(|region| region.has_national_prefix)?;
-        region
-            .national_prefixes(national)
-            .find_map(|length| resolved(code, &national[length..], proof))
+        region.national_prefixes(national).find_map(|length| resolved(code, &national[length..], proof))
     })
 }
 
@@ -188,9 +171,5 @@ fn resolved(calling_code: &'static CallingCode, national: &[u8], proof: Proof) -
     if !proof.accepts(label) {
         return None;
     }
-    Some(Resolved {
-        e164: E164::from_parts(calling_code.code, national)?,
-        label,
-        calling_code,
-    })
+    Some(Resolved { e164: E164::from_parts(calling_code.code, national)?, label, calling_code })
 }
