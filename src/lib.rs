@@ -3,4 +3,7 @@
 pub mod asterisk;
 pub mod call;
 pub mod clock;
+pub mod crm;
 pub mod outbox;
+pub mod secret;
+pub mod sign;
