@@ -3,5 +3,8 @@
 pub mod asterisk;
 pub mod call;
 pub mod clock;
+pub mod crm;
 pub mod outbox;
 pub mod phone;
+pub mod secret;
+pub mod sign;
