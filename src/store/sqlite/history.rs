@@ -60,11 +60,12 @@ impl Database {
     }
 
     /// Stores the newest revision of a record, queues it for its CRM, and settles what it settles. Its revision is
-    /// raised if the stored one is not below it (a receiver made us go above what the core knows).
+    /// raised if the stored one is not below it (a receiver made us go above what the core knows). `delivered`: the
+    /// revision its CRM took while it could not be stored.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn save_record(&self, record: &mut Record, writing: Writing) -> Result<(), StoreError> {
+    pub fn save_record(&self, record: &mut Record, delivered: u64, writing: Writing) -> Result<(), StoreError> {
         let stored = self.stored(&record.id)?;
         if let Some(stored) = &stored {
             if stored.amended
@@ -86,7 +87,11 @@ impl Database {
         let weight = weigh(record);
         let weighed_before = stored.as_ref().map_or(0, |s| s.weighed);
         self.write(record, stored.as_ref(), weighed_before.max(weight as i64), false)?;
-        self.queue(&record.crm, &record.id, record.revision, writing.at_ms)?;
+        if delivered < record.revision {
+            self.queue(record.crm.as_deref(), &record.id, record.revision, writing.at_ms)?;
+        } else if let Some(crm) = &record.crm {
+            self.delivered(self.destination(crm)?, &record.id, delivered)?;
+        }
         if weight as i64 > weighed_before {
             self.settle_missed(record, weight, writing)?;
         }
@@ -105,7 +110,7 @@ impl Database {
             return Ok(None);
         }
         self.write(&record, Some(&stored), stored.weighed, true)?;
-        self.queue(&record.crm, id, record.revision, at_ms)?;
+        self.queue(record.crm.as_deref(), id, record.revision, at_ms)?;
         Ok(Some(record))
     }
 
