@@ -110,7 +110,9 @@ impl<R> Running<R> {
         }
     }
 
-    pub fn run(mut self, inputs: &Receiver<Input<R>>, mut outcomes: Receiver<Delivered>) {
+    pub fn run(mut self, inputs: &Receiver<Input<R>>, outcomes: Receiver<Delivered>) {
+        // Without a sender left there is nobody to report, nor anything to wait for at the end.
+        let (mut outcomes, mut reporting) = (outcomes, true);
         self.say_unknown_destinations();
         self.fill();
         loop {
@@ -123,7 +125,7 @@ impl<R> Running<R> {
                 },
                 recv(outcomes) -> delivered => match delivered {
                     Ok(delivered) => self.settle(&delivered),
-                    Err(_) => outcomes = never(),
+                    Err(_) => (outcomes, reporting) = (never(), false),
                 },
                 default(wait) => self.idle(),
             }
@@ -134,7 +136,7 @@ impl<R> Running<R> {
             }
             self.fill();
         }
-        self.stop(&outcomes);
+        self.stop(reporting.then_some(&outcomes));
     }
 
     /// Takes what arrived meanwhile: a group for one commit.
@@ -404,7 +406,7 @@ impl<R> Running<R> {
     }
 
     /// Everybody who had something to store is gone: what is under way may still come back, then the database is closed.
-    fn stop(mut self, outcomes: &Receiver<Delivered>) {
+    fn stop(mut self, outcomes: Option<&Receiver<Delivered>>) {
         self.commit();
         let until_ms = (self.clock)().mono_ms + self.stop_grace_ms;
         let mut under_way = 0;
@@ -413,7 +415,7 @@ impl<R> Running<R> {
             // The senders end when they have reported.
             lane.close();
         }
-        while under_way > 0 {
+        while let Some(outcomes) = outcomes.filter(|_| under_way > 0) {
             let left_ms = until_ms.saturating_sub((self.clock)().mono_ms);
             let Ok(delivered) = outcomes.recv_timeout(Duration::from_millis(left_ms)) else { break };
             self.settle(&delivered);
