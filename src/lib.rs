@@ -8,3 +8,4 @@ pub mod outbox;
 pub mod phone;
 pub mod secret;
 pub mod sign;
+pub mod store;

@@ -3,6 +3,8 @@
 //! The rows lie in the local database (`store/`), which asks this module what to do with one record at a time; the bytes
 //! are carried by `crm/`. Both meet in the types below.
 
+pub mod policy;
+
 /// One record on its way to one CRM: the newest revision of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Delivery {
@@ -56,4 +58,11 @@ pub enum Outcome {
     BatchRefused { why: String },
     /// A fault of the CRM, not of a record: nothing is parked, everything waits.
     CrmDown { why: String, retry_after_s: Option<u32> },
+}
+
+/// A batch and how it fared: what a sender reports to whoever keeps the rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivered {
+    pub batch: Batch,
+    pub outcome: Outcome,
 }
