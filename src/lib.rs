@@ -9,3 +9,4 @@ pub mod phone;
 pub mod secret;
 pub mod sign;
 pub mod store;
+pub mod threads;
