@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::answer::Fault;
 use super::client::{Client, Post};
 use super::log::RequestLog;
 use super::settings::{Crm, Kind};
-use super::{calls_module, webhook};
+use super::{calls_module, pbxmanager, webhook};
 use crate::clock::Now;
-use crate::outbox::{Batch, Outcome};
+use crate::outbox::{Batch, Delivered, Outcome};
 
 /// The stack a sender needs, with TLS, and as much again.
 pub const STACK_BYTES: usize = 256 << 10;
@@ -35,7 +36,7 @@ pub type RecordingLink = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub fn run(
     crm: Arc<Crm>,
     work: Receiver<Batch>,
-    done: Sender<(Batch, Outcome)>,
+    done: Sender<Delivered>,
     log: RequestLog,
     recording_link: RecordingLink,
 ) {
@@ -53,28 +54,22 @@ pub fn run(
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let outcome = send(&mut client, &mut batch, &recording_link);
-        if done.send((batch, outcome)).is_err() {
+        if done.send(Delivered { batch, outcome }).is_err() {
             return;
         }
     }
 }
 
 /// Sends one batch and judges the answer.
-pub fn send(client: &mut Client, batch: &mut Batch, _recording_link: &RecordingLink) -> Outcome {
-    match client.crm().kind {
-        Kind::Webhook => {
-            let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
-            match client.post(Post::json("records", &body)) {
-                Ok(answer) => webhook::judge(&answer, batch.deliveries.len()),
-                Err(none) => super::answer::Fault::from(none).into(),
-            }
-        }
-        Kind::Calls => {
-            let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
-            match client.post(Post::json("records", &body)) {
-                Ok(answer) => calls_module::judge_records(&answer, &batch.deliveries),
-                Err(none) => super::answer::Fault::from(none).into(),
-            }
-        }
+pub fn send(client: &mut Client, batch: &mut Batch, recording_link: &RecordingLink) -> Outcome {
+    let kind = client.crm().kind;
+    if kind == Kind::PbxManager {
+        return pbxmanager::send(client, &mut batch.deliveries, recording_link);
+    }
+    let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
+    match client.post(Post::json("records", &body)) {
+        Ok(answer) if kind == Kind::Calls => calls_module::judge_records(&answer, &batch.deliveries),
+        Ok(answer) => webhook::judge(&answer, batch.deliveries.len()),
+        Err(none) => Fault::from(none).into(),
     }
 }
