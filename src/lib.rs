@@ -1,7 +1,9 @@
 //! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
 
+pub mod agi;
 pub mod asterisk;
 pub mod call;
+pub mod client;
 pub mod clock;
 pub mod crm;
 pub mod outbox;
