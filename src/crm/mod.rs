@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod calls_module;
 pub mod client;
+pub mod directory;
 pub mod log;
 pub mod pbxmanager;
 pub mod sender;
