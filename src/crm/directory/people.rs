@@ -182,19 +182,21 @@ mod tests {
         let (people, numbers) = (people(), numbers());
         let mut devices = Devices::default();
         devices.changed("msk", "PJSIP/107", "UNAVAILABLE");
-        let at = |devices| Moment { pbx: "msk", wall_ms: MORNING_MS, devices, numbers: &numbers };
-        assert_eq!(people.responsible("5", &at(&devices)), Some("101"));
+        fn at<'a>(devices: &'a Devices, numbers: &'a Numbers) -> Moment<'a> {
+            Moment { pbx: "msk", wall_ms: MORNING_MS, devices, numbers }
+        }
+        assert_eq!(people.responsible("5", &at(&devices, &numbers)), Some("101"));
         devices.changed("msk", "PJSIP/101", "UNAVAILABLE");
-        assert_eq!(people.responsible("5", &at(&devices)), Some("102"));
+        assert_eq!(people.responsible("5", &at(&devices, &numbers)), Some("102"));
         devices.changed("msk", "PJSIP/102", "INVALID");
-        assert_eq!(people.responsible("5", &at(&devices)), None);
+        assert_eq!(people.responsible("5", &at(&devices, &numbers)), None);
         devices.changed("msk", "PJSIP/101", "NOT_INUSE");
         devices.changed("msk", "Queue:sales", "UNAVAILABLE");
         devices.changed("msk", "Local/101@x", "UNAVAILABLE");
-        assert_eq!(people.responsible("5", &at(&devices)), Some("101"));
+        assert_eq!(people.responsible("5", &at(&devices, &numbers)), Some("101"));
         // Another exchange's 101 is another phone.
         devices.changed("spb", "PJSIP/101", "UNAVAILABLE");
-        assert_eq!(people.responsible("5", &at(&devices)), Some("101"));
+        assert_eq!(people.responsible("5", &at(&devices, &numbers)), Some("101"));
     }
 
     #[test]
