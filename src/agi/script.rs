@@ -209,7 +209,7 @@ pub fn caller_id(
     let listed = |wanted: &str| caller_ids.listed(numbers, wanted);
     let by_crm = by_crm(known, caller_ids, numbers);
     let by_history = || presented.iter().find_map(|number| listed(number));
-    let shown = by_crm.or_else(by_history).or(caller_ids.default()).unwrap_or_default();
+    let shown = by_crm.or_else(by_history).or(caller_ids.usual()).unwrap_or_default();
     let status = match known {
         Knowledge::Found(_) => Status::Ok,
         _ if !presented.is_empty() => Status::Ok,

@@ -92,7 +92,7 @@ pub fn office(crm: Crm) -> (Office, Receiver<Identified>) {
             }
         }),
         clerk: Box::new(move || Box::new(Played { crm: crm.clone(), presented: vec!["+74951234500".to_owned()] })),
-        identified: Box::new(move |who| told.send(who).expect("the test listens")),
+        identified: Box::new(move |who| drop(told.send(who))),
     };
     (office, identified)
 }
