@@ -1,4 +1,5 @@
 //! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
 
+pub mod ami;
 pub mod asterisk;
 pub mod clock;
