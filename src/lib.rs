@@ -4,3 +4,4 @@ pub mod asterisk;
 pub mod call;
 pub mod clock;
 pub mod outbox;
+pub mod secret;
