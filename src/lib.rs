@@ -3,5 +3,6 @@
 pub mod asterisk;
 pub mod call;
 pub mod clock;
+pub mod config;
 pub mod outbox;
 pub mod secret;
