@@ -2,7 +2,10 @@
 
 pub mod asterisk;
 pub mod call;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod outbox;
 pub mod secret;
+pub mod threads;

@@ -1,23 +1,21 @@
-//! A password or key that never prints.
+//! A secret that never prints: passwords and keys of the configuration.
 //!
-//! Where it comes from (the configuration itself, a file of its own, the environment) is `config`'s business: by the
-//! time a settings struct is filled, a secret is its value.
+//! Where it comes from (the file itself, another file, the environment) is decided by whoever owns the setting.
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-/// A secret. `Debug` shows only whether there is one, so that no log line can hold it.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+/// A password or key. `Debug` and everything built on it show `***`; nothing serialises it.
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    pub fn new(value: &str) -> Self {
-        Self(value.into())
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
     }
 
-    /// The value itself, for the moment it is needed.
+    /// The secret itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -29,7 +27,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_empty() { "Secret(none)" } else { "Secret(hidden)" })
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
     }
 }
 
@@ -39,7 +43,9 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_print() {
-        assert_eq!(format!("{:?}", Secret::new("hunter2")), "Secret(hidden)");
-        assert_eq!(Secret::new("hunter2").expose(), "hunter2");
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(format!("{:?}", Some(&secret)), "Some(***)");
+        assert_eq!(secret.expose(), "hunter2");
     }
 }
