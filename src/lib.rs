@@ -8,4 +8,5 @@ pub mod config;
 pub mod daemon;
 pub mod outbox;
 pub mod secret;
+pub mod store;
 pub mod threads;

@@ -47,3 +47,10 @@ pub enum Outcome {
     /// A fault of the CRM, not of a record: nothing is parked, everything waits.
     CrmDown { why: String, retry_after_s: Option<u32> },
 }
+
+/// A batch and how it fared: what a sender reports to whoever keeps the rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivered {
+    pub batch: Batch,
+    pub outcome: Outcome,
+}
