@@ -1,3 +1,3 @@
 //! The configuration file.
-mod document;
-mod problem;
+pub mod document;
+pub mod problem;

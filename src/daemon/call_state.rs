@@ -1,0 +1,100 @@
+//! The `call-state` thread: the one owner of all call state. Takes in what happens, lets the core decide, hands out what
+//! follows. What it means is decided in [`crate::call`]; how long a commit takes is the keeper's concern.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, never, select};
+
+use super::links::Links;
+use super::queues::{Released, TellCalls, Told};
+use crate::ami::{FromPbx, Heard};
+use crate::call::{Calls, Effect, Input};
+use crate::clock::Now;
+use crate::store::{self, Item, Save};
+
+/// Longer than any deadline is far away; waking once in a while costs nothing.
+const NO_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Everything the thread owns.
+pub struct CallState {
+    pub calls: Calls,
+    pub heard: Receiver<FromPbx>,
+    pub told: Receiver<Told>,
+    pub keeper: Sender<store::Input<Released>>,
+    pub links: Arc<Links>,
+}
+
+impl CallState {
+    /// Runs until nobody is left who could say anything, that is until every sender of `heard` and `told` is dropped.
+    pub fn run(mut self) {
+        let (mut heard_open, mut told_open) = (true, true);
+        while heard_open || told_open {
+            let timeout = self.until_deadline();
+            let (nothing_heard, nothing_told) = (never(), never());
+            select! {
+                recv(if heard_open { &self.heard } else { &nothing_heard }) -> item => match item {
+                    Ok(item) => self.heard(item),
+                    Err(_) => heard_open = false,
+                },
+                recv(if told_open { &self.told } else { &nothing_told }) -> told => match told {
+                    Ok(told) => self.told(told),
+                    Err(_) => told_open = false,
+                },
+                default(timeout) => self.step(Now::read(), Input::Tick, Vec::new()),
+            }
+        }
+        // Dropping the keeper's queue here is what makes the keeper finish.
+    }
+
+    fn until_deadline(&self) -> Duration {
+        match self.calls.next_deadline() {
+            Some(deadline_ms) => Duration::from_millis(deadline_ms.saturating_sub(Now::read().mono_ms)).min(NO_DEADLINE),
+            None => NO_DEADLINE,
+        }
+    }
+
+    fn heard(&mut self, item: FromPbx) {
+        let FromPbx { pbx, heard, .. } = item;
+        let input = match heard {
+            Heard::Up { .. } => Input::LinkUp { pbx },
+            Heard::Event(event) => Input::Heard { pbx, event },
+            Heard::Down { .. } => Input::LinkDown { pbx },
+        };
+        self.step(Now::read(), input, Vec::new());
+    }
+
+    fn told(&mut self, told: Told) {
+        match told.input {
+            TellCalls::Input(input) => self.step(Now::read(), *input, told.items),
+            TellCalls::Probe(number) => self.save(Save { items: told.items, release: vec![Released::Alive(number)] }),
+        }
+    }
+
+    /// One input through the core, and everything that follows from it as one transaction.
+    fn step(&mut self, now: Now, input: Input, items: Vec<Item>) {
+        let mut save = Save { items, release: Vec::new() };
+        for effect in self.calls.handle(now, input) {
+            match effect {
+                Effect::Save(change) => save.items.push(Item::Change(change)),
+                Effect::Amend { record_id, amendment } => save.items.push(Item::Amend { record_id, amendment }),
+                Effect::Ask { pbx, action_id, action } => self.links.ask(pbx, action_id, action),
+                Effect::AskAfterCommit { pbx, action_id, action } => {
+                    save.release.push(Released::Ask { pbx, action_id, action });
+                }
+                // The answer says what is stored, so it waits for the same commit.
+                Effect::RequestState { request, state, reason } => {
+                    save.release.push(Released::Request { request, state, reason });
+                }
+            }
+        }
+        if !save.items.is_empty() || !save.release.is_empty() {
+            self.save(save);
+        }
+    }
+
+    fn save(&self, save: Save<Released>) {
+        // The keeper ends after us: it goes on until this very sender is dropped.
+        self.keeper.send(store::Input::Save(save)).expect("the keeper outlives the call-state thread");
+    }
+}
