@@ -1,5 +1,6 @@
 //! PINconnector joins an Asterisk telephone exchange to vTiger CRM.
 
+pub mod ami;
 pub mod asterisk;
 pub mod call;
 pub mod cli;
