@@ -18,7 +18,3 @@ pub struct PbxId(pub u16);
 
 /// A short text owned by an event: never changed after parsing, so a boxed slice is enough.
 pub type Text = Box<str>;
-
-/// Which of the configured PBXs something belongs to: its place in the configuration, counted from 0.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct PbxId(pub u16);

@@ -13,7 +13,7 @@ use super::log::RequestLog;
 use super::settings::{Crm, Kind};
 use super::{calls_module, webhook};
 use crate::clock::Now;
-use crate::outbox::{Batch, Outcome};
+use crate::outbox::{Batch, Delivered, Outcome};
 
 /// The stack a sender needs, with TLS, and as much again.
 pub const STACK_BYTES: usize = 256 << 10;
@@ -35,7 +35,7 @@ pub type RecordingLink = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 pub fn run(
     crm: Arc<Crm>,
     work: Receiver<Batch>,
-    done: Sender<(Batch, Outcome)>,
+    done: Sender<Delivered>,
     log: RequestLog,
     recording_link: RecordingLink,
 ) {
@@ -53,7 +53,7 @@ pub fn run(
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let outcome = send(&mut client, &mut batch, &recording_link);
-        if done.send((batch, outcome)).is_err() {
+        if done.send(Delivered { batch, outcome }).is_err() {
             return;
         }
     }
