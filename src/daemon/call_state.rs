@@ -7,9 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::links::Links;
-use super::queues::{Released, TellCalls, Told};
+use super::queues::{Notice, Released, TellCalls, Told};
 use crate::ami::{FromPbx, Heard};
-use crate::call::{Calls, Effect, Input};
+use crate::call::{Calls, Conversation, Effect, Input};
 use crate::clock::Now;
 use crate::store::{self, Item, Save};
 
@@ -23,6 +23,9 @@ pub struct CallState {
     pub told: Receiver<Told>,
     pub keeper: Sender<store::Input<Released>>,
     pub links: Arc<Links>,
+    pub notices: Sender<Notice>,
+    /// Names of the exchanges, by [`crate::asterisk::PbxId`].
+    pub names: Vec<String>,
 }
 
 impl CallState {
@@ -47,6 +50,12 @@ impl CallState {
         // Dropping the keeper's queue here is what makes the keeper finish.
     }
 
+    /// An open conversation as it was stored before a restart of ours; before [`CallState::run`].
+    pub fn restore(&mut self, conversation: Box<Conversation>) {
+        log::debug!("{}: restored", conversation.id);
+        self.step(Now::read(), Input::Restored(conversation), Vec::new());
+    }
+
     fn until_deadline(&self) -> Duration {
         match self.calls.next_deadline() {
             Some(deadline_ms) => Duration::from_millis(deadline_ms.saturating_sub(Now::read().mono_ms)).min(NO_DEADLINE),
@@ -56,10 +65,18 @@ impl CallState {
 
     fn heard(&mut self, item: FromPbx) {
         let FromPbx { pbx, heard, .. } = item;
+        let name = || self.names.get(usize::from(pbx.0)).cloned().unwrap_or_default();
         let input = match heard {
-            Heard::Up { .. } => Input::LinkUp { pbx },
             Heard::Event(event) => Input::Heard { pbx, event },
-            Heard::Down { .. } => Input::LinkDown { pbx },
+            Heard::Up { .. } => {
+                // Full: the main thread has a backlog of such news, and the log has this one.
+                let _ = self.notices.try_send(Notice::LinkUp { pbx: name() });
+                Input::LinkUp { pbx }
+            }
+            Heard::Down { why } => {
+                let _ = self.notices.try_send(Notice::LinkDown { pbx: name(), why });
+                Input::LinkDown { pbx }
+            }
         };
         self.step(Now::read(), input, Vec::new());
     }

@@ -1,3 +1,278 @@
 //! The shell: wires threads and queues around the core and runs until told to stop.
+//!
+//! Start: limits, database, CRM senders, keeper, open calls back into the core, `call-state`, links, control socket, READY. Stop
+//! is the same backwards, each thread ending because the sender before it was dropped: links, then `call-state`, then the
+//! keeper (which commits the rest and waits for batches under way), then the senders.
 
+pub mod alert;
+pub mod call_state;
+pub mod control;
+pub mod links;
 pub mod process;
+pub mod queues;
+mod reload;
+mod senders;
+mod watch;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::ami::{self, FromPbx};
+use crate::asterisk::PbxId;
+use crate::call::{Calls, Input};
+use crate::clock::Now;
+use crate::config::Config;
+use crate::crm::{LastRequests, RequestLog};
+use crate::store::{self, Keeper, Opened, Plan};
+use crate::threads::Thread;
+
+use call_state::CallState;
+use links::{Link, Links};
+use process::{Signal, Supervisor, exit};
+use queues::{Notice, Released, Told};
+
+/// How long stopping may take; systemd kills after 90 s by default, the unit file says 30.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Why the service did not start, or did not end well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// As in sysexits.
+    pub code: u8,
+    pub text: String,
+}
+
+impl Fault {
+    fn system(what: &str, error: &std::io::Error) -> Self {
+        Self { code: exit::SYSTEM, text: format!("{what}: {error}") }
+    }
+}
+
+/// The running service.
+pub struct Service {
+    pub(super) config: Config,
+    told: Sender<Told>,
+    keeper_inputs: Sender<store::Input<Released>>,
+    keeper: std::thread::JoinHandle<()>,
+    call_state: Thread,
+    links: Vec<ami::Link>,
+    senders: Vec<Thread>,
+    control: control::Control,
+    outcomes: Sender<crate::outbox::Delivered>,
+    request_log: RequestLog,
+    requests: Receiver<crate::crm::RequestLine>,
+    alarms: Receiver<store::Alarm>,
+    notices: Receiver<Notice>,
+}
+
+/// Runs the service until `signals` says stop. `load` reads the configuration again on a reload.
+///
+/// # Errors
+/// If it could not start; nothing is left running then.
+pub fn run(
+    config: Config,
+    signals: &Receiver<Signal>,
+    supervisor: &Supervisor,
+    load: &dyn Fn() -> Result<Config, crate::config::BadConfig>,
+) -> Result<(), Fault> {
+    let service = Service::start(config)?;
+    let watch = watch::Watch::new(service, supervisor)?;
+    let service = watch.until_stopped(signals, load);
+    supervisor.stopping();
+    service.stop();
+    Ok(())
+}
+
+impl Service {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// If the system, the database or the configuration does not allow it.
+    pub fn start(config: Config) -> Result<Self, Fault> {
+        check_descriptors(&config)?;
+        mark_aborts(&config);
+        let opened = Opened::open(&config.store, Now::read())
+            .map_err(|error| Fault { code: error.exit_code(), text: error.to_string() })?;
+        for id in &opened.quarantined {
+            log::error!("{id}: set aside: the service fell over it three times; its calls stay as they were last stored");
+        }
+        let (alarm_sender, alarms) = bounded(queues::ALARMS.capacity);
+        let (notice_sender, notices) = bounded(queues::NOTICES.capacity);
+        let (request_sender, requests) = bounded(queues::REQUESTS.capacity);
+        let request_log = RequestLog::new(request_sender);
+
+        let (links, action_ends): (Vec<Link>, Vec<_>) = config
+            .asterisk
+            .iter()
+            .map(|section| {
+                let (actions, asked) = bounded(queues::ASKED.capacity);
+                (Link { name: section.name.clone(), actions }, asked)
+            })
+            .unzip();
+        let links = Arc::new(Links::new(links));
+
+        let (mut calls, restored) = (Calls::new(config.rules()), opened.restored);
+        let opened = Opened { restored: Vec::new(), ..opened };
+        let plan = Plan {
+            destinations: Vec::new(),
+            follow_up_days: config.calls.follow_up_days,
+            release: release(Arc::clone(&links), notice_sender.clone()),
+            alarms: alarm_sender,
+            clock: Now::read,
+            seed: seed(),
+            queue_max: queues::SAVES.capacity,
+            stop_grace_ms: 10_000,
+        };
+        let Keeper { inputs, outcomes, thread: keeper } =
+            opened.keep(plan).map_err(|error| Fault::system("no thread for the database", &error))?;
+        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log)
+            .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
+
+        let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity);
+        let (told, told_receiver) = bounded(queues::TOLD.capacity);
+        let open = restored.len();
+        let mut state = CallState {
+            calls: std::mem::take(&mut calls),
+            heard,
+            told: told_receiver,
+            keeper: inputs.clone(),
+            links,
+            notices: notice_sender,
+            names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
+        };
+        for conversation in restored {
+            state.restore(conversation);
+        }
+        if open > 0 {
+            log::info!("{open} conversations were open when the service ended; Asterisk is asked what became of them");
+        }
+        let call_state = Thread::start("call-state", move || state.run())
+            .map_err(|error| Fault::system("no thread for the calls", &error))?;
+
+        let mut running = Vec::new();
+        for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
+            let pbx = PbxId(u16::try_from(nth).expect("fewer than 65,536 exchanges"));
+            let link = ami::Link::start(pbx, section, config.calls.keep_variables.clone(), heard_sender.clone(), asked)
+                .map_err(|error| Fault::system("no threads for the link to Asterisk", &error))?;
+            running.push(link);
+        }
+        drop(heard_sender);
+        let control = control::Control::listen(&config.store.path, inputs.clone())
+            .map_err(|error| Fault::system("cannot listen for the command line", &error))?;
+        Ok(Self {
+            config,
+            told,
+            keeper_inputs: inputs,
+            keeper,
+            call_state,
+            links: running,
+            senders,
+            control,
+            outcomes,
+            request_log,
+            requests,
+            alarms,
+            notices,
+        })
+    }
+
+    /// Something for the core, from a thread that may wait.
+    fn tell(&self, input: Input) {
+        let told = Told { input: queues::TellCalls::Input(Box::new(input)), items: Vec::new() };
+        self.told.send(told).expect("call-state runs as long as the service");
+    }
+
+    /// Ends everything in order; what cannot end in time is left to the end of the process.
+    pub fn stop(self) {
+        let until = Instant::now() + GRACE;
+        drop(self.control);
+        for link in self.links {
+            link.stop(until);
+        }
+        drop(self.told);
+        let mut left = Vec::new();
+        let mut join = |thread: Thread| {
+            let name = thread.name().to_owned();
+            if !thread.join_until(until) {
+                left.push(name);
+            }
+        };
+        join(self.call_state);
+        drop(self.keeper_inputs);
+        drop(self.outcomes);
+        while !self.keeper.is_finished() && Instant::now() < until {
+            // The keeper tells its last alarms into a queue that somebody must empty.
+            match self.alarms.recv_timeout(Duration::from_millis(20)) {
+                Ok(_) | Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        for sender in self.senders {
+            join(sender);
+        }
+        if left.is_empty() {
+            log::info!("stopped; what was not delivered waits in the database");
+        } else {
+            log::warn!("stopped without waiting longer for {}; nothing is lost by that", left.join(", "));
+        }
+    }
+}
+
+/// What the keeper does with what a commit released.
+fn release(links: Arc<Links>, notices: Sender<Notice>) -> Box<dyn FnMut(Released) + Send> {
+    Box::new(move |released| match released {
+        Released::Ask { pbx, action_id, action } => links.ask(pbx, action_id, action),
+        Released::Request { request, state, reason } => {
+            log::info!("{request}: click-to-call is {state:?}{}", reason.map(|r| format!(" ({r})")).unwrap_or_default());
+        }
+        Released::Alive(number) => {
+            // Full: the main thread has enough signs of life.
+            let _ = notices.try_send(Notice::Alive(number));
+        }
+    })
+}
+
+/// Spreads the retries of several connectors.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => u64::from(std::process::id()),
+    }
+}
+
+/// So that the next start can tell which conversation we fell over.
+fn mark_aborts(config: &Config) {
+    let database = config.store.path.clone();
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        store::mark_abort(&database);
+    }));
+}
+
+/// Refuses limits that do not fit: running out of descriptors in a busy hour would stop deliveries one by one.
+fn check_descriptors(config: &Config) -> Result<(), Fault> {
+    let senders: usize = config.crm.iter().map(|section| usize::from(section.senders)).sum();
+    // Standard streams, database with its two files and readers, control socket and peers, signals, name resolution, alerts.
+    let needed = 40 + 3 * config.asterisk.len() + 3 * senders;
+    match process::raise_descriptor_limit() {
+        Some(limit) if limit < needed as u64 => Err(Fault {
+            code: exit::CONFIG,
+            text: format!(
+                "this configuration needs about {needed} open files and sockets, and the system allows {limit}: raise it \
+                 (LimitNOFILE= in the unit file, ulimit -n in a shell)"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The last requests to the CRMs, kept by whoever watches.
+#[derive(Debug, Default)]
+pub struct Memory {
+    pub requests: LastRequests,
+}

@@ -71,8 +71,26 @@ pub const ALARMS: Queue = Queue {
     when_full: "the alarm is dropped; it is in the log",
 };
 
+/// Links and signs of life.
+pub const NOTICES: Queue = Queue {
+    from: "call-state, store-keeper",
+    to: "main",
+    carries: "Notice",
+    capacity: 256,
+    when_full: "dropped: it is in the log, and the next change of the link or the next probe says it again",
+};
+
+/// The last requests to the CRMs.
+pub const REQUESTS: Queue = Queue {
+    from: "crm-sender",
+    to: "main",
+    carries: "crm::RequestLine",
+    capacity: 256,
+    when_full: "the line is dropped: the list of last requests has a hole",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 6] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS];
+pub const TABLE: [Queue; 8] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
 #[derive(Debug)]
@@ -98,4 +116,18 @@ pub enum Released {
     Request { request: Text, state: RequestState, reason: Option<Text> },
     /// A [`TellCalls::Probe`] has come all the way.
     Alive(u64),
+}
+
+/// What the main thread hears.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// A probe of this number went through call-state and a commit.
+    Alive(u64),
+    LinkUp {
+        pbx: String,
+    },
+    LinkDown {
+        pbx: String,
+        why: String,
+    },
 }
