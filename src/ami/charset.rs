@@ -48,11 +48,12 @@ impl Charset {
 
 /// A name as text: UTF-8 if it is, else by the charset, else with U+FFFD for what cannot be read.
 ///
-/// UTF-8 that was cut in the middle of its last letter (pjsip cuts names at 79 bytes) is UTF-8, whatever the charset.
+/// UTF-8 that was cut in the middle of its last letter (pjsip cuts names at 79 bytes) is UTF-8, whatever the charset; an `é` of
+/// latin1 behind nothing but ASCII is not.
 pub fn decode(bytes: &[u8], charset: Option<Charset>) -> Cow<'_, str> {
     match (std::str::from_utf8(bytes), charset) {
         (Ok(text), _) => Cow::Borrowed(text),
-        (Err(error), Some(charset)) if error.error_len().is_some() => {
+        (Err(error), Some(charset)) if error.error_len().is_some() || bytes[..error.valid_up_to()].is_ascii() => {
             let upper: Vec<char> = charset.upper_half().chars().collect();
             bytes
                 .iter()

@@ -1,7 +1,7 @@
 //! The AMI adapter: one Asterisk manager connection per PBX, and recordings of such connections.
 //!
-//! Bytes become messages in [`codec`], messages become [`crate::asterisk::Event`]s in [`parse`]; [`replay`] plays a recorded one through the same codec and parser. What events
-//! mean, and what is asked of Asterisk after a login, is decided in the core.
+//! Bytes become messages in [`codec`], messages become [`crate::asterisk::Event`]s in [`parse`]; [`replay`] plays a recording
+//! through the same codec and parser. What events mean, and what is asked of Asterisk after a login, is decided in the core.
 
 pub mod charset;
 pub mod codec;
@@ -13,7 +13,8 @@ use crate::clock::Now;
 
 /// What one read of a PBX's link brought, for the call-state thread.
 ///
-/// A queue of these is bounded in bytes by being bounded in reads: the reader never reads more than a fixed number of bytes at once.
+/// A queue of these is bounded in bytes by being bounded in reads, as the reader never reads more than a fixed number of bytes
+/// at once.
 #[derive(Debug)]
 pub struct FromPbx {
     pub pbx: PbxId,
