@@ -9,6 +9,7 @@
 //! outcomes come back on a queue of their own, so that stopping has an order: inputs end, then batches, then outcomes.
 
 pub mod error;
+pub mod follow_up;
 pub mod keeper;
 mod lock;
 pub mod reader;
@@ -19,5 +20,5 @@ pub mod sqlite;
 pub use error::{StartError, StoreError};
 pub use keeper::{Alarm, Destination, DestinationKind, Input, Item, Keeper, Opened, Order, Plan, Save};
 pub use lock::{holder, mark_abort};
-pub use reader::Reader;
+pub use reader::{Desk, Reader};
 pub use settings::{PowerLoss, Settings};
