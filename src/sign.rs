@@ -66,7 +66,15 @@ pub fn signature(secret: &Secret, request: &Signed<'_>) -> String {
     hex(&mac(secret, request).finalize().into_bytes())
 }
 
-/// Checks the four headers of a request as they came (`None`: not there), against `now_s` in unix seconds.
+/// The headers of a signed request as they came; `None` is not there. Whose key it is, the caller has looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'h> {
+    pub time: Option<&'h str>,
+    pub nonce: Option<&'h str>,
+    pub signature: Option<&'h str>,
+}
+
+/// Checks `headers` over a request as it came, against `now_s` in unix seconds.
 ///
 /// Gives back the nonce, which the caller must not have seen from this key within [`NONCE_MEMORY_S`]. The signature is
 /// compared in constant time; the clock is judged first, so that a wrong clock is told apart from a wrong secret.
@@ -78,14 +86,12 @@ pub fn verify<'h>(
     method: &str,
     path: &str,
     body: &[u8],
-    time: Option<&str>,
-    nonce: Option<&'h str>,
-    signature: Option<&str>,
+    headers: Headers<'h>,
     now_s: i64,
 ) -> Result<&'h str, Refusal> {
-    let time_s: i64 = time.and_then(|t| t.parse().ok()).ok_or(Refusal::Malformed(TIME_HEADER))?;
-    let nonce = nonce.filter(|n| is_nonce(n)).ok_or(Refusal::Malformed(NONCE_HEADER))?;
-    let given: [u8; 32] = signature.and_then(unhex).ok_or(Refusal::Malformed(SIGNATURE_HEADER))?;
+    let time_s: i64 = headers.time.and_then(|t| t.parse().ok()).ok_or(Refusal::Malformed(TIME_HEADER))?;
+    let nonce = headers.nonce.filter(|n| is_nonce(n)).ok_or(Refusal::Malformed(NONCE_HEADER))?;
+    let given: [u8; 32] = headers.signature.and_then(unhex).ok_or(Refusal::Malformed(SIGNATURE_HEADER))?;
     if time_s.abs_diff(now_s) > MAX_CLOCK_DIFFERENCE_S.unsigned_abs() {
         return Err(Refusal::Clock { theirs_s: time_s, ours_s: now_s });
     }

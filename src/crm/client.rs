@@ -261,6 +261,12 @@ fn explain_tls(error: &rustls::Error, crm: &Crm) -> NoAnswer {
         Error::InvalidCertificate(Certificate::NotValidForNameContext { presented, .. }) => {
             format!("the certificate shown is not for {host} but for {}", presented.join(", "))
         }
+        // What `openssl req -x509` makes: a self-signed certificate that is an authority, too. rustls lets no authority
+        // speak for itself, not even where its certificate is the one we were told to trust.
+        Error::InvalidCertificate(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => format!(
+            "{host} shows the certificate of an authority as its own; make one with `-addext \
+             basicConstraints=critical,CA:FALSE`, or let an authority of yours sign one, and name it in ca = FILE"
+        ),
         Error::InvalidCertificate(other) => format!("the certificate of {host} is not good: {other:?}"),
         Error::InvalidMessage(_) => format!("{host} does not speak TLS at this port; is it http:// there?"),
         Error::AlertReceived(alert) => format!("{host} refused: {alert:?}"),

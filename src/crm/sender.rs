@@ -60,7 +60,7 @@ pub fn run(
 }
 
 /// Sends one batch and judges the answer.
-pub fn send(client: &mut Client, batch: &mut Batch, recording_link: &RecordingLink) -> Outcome {
+pub fn send(client: &mut Client, batch: &mut Batch, _recording_link: &RecordingLink) -> Outcome {
     match client.crm().kind {
         Kind::Webhook => {
             let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
