@@ -41,12 +41,8 @@ fn main() {
         let kinds: Vec<_> = sharing.iter().flat_map(|region| kinds(region)).collect();
         codes.push(CallingCode::read(&mut pool, code, &kinds, sharing[0]));
         // Codes that belong to no country (+800, +883) are no region to be in.
-        regions.extend(
-            sharing
-                .iter()
-                .filter(|region| region.id() != "001")
-                .map(|region| Region::read(&mut pool, region)),
-        );
+        regions
+            .extend(sharing.iter().filter(|region| region.id() != "001").map(|region| Region::read(&mut pool, region)));
     }
     regions.sort_by(|one, other| one.id.cmp(&other.id));
     write_table(&pool, &codes, &regions);
@@ -56,28 +52,14 @@ fn main() {
 /// The patterns of a region with the bit of the label each of them sets.
 fn kinds(region: &Metadata) -> Vec<(String, u32)> {
     let of = region.descriptors();
-    let service = [
-        of.premium_rate(),
-        of.shared_cost(),
-        of.pager(),
-        of.uan(),
-        of.voicemail(),
-    ];
+    let service = [of.premium_rate(), of.shared_cost(), of.pager(), of.uan(), of.voicemail()];
     let nomadic = [of.voip(), of.personal_number()];
-    let rest = service
-        .map(|one| (one, 4))
+    let rest = service.map(|one| (one, 4)).into_iter().chain(nomadic.map(|one| (one, 5)));
+    [(Some(of.general()), 0), (of.fixed_line(), 1), (of.mobile(), 2), (of.toll_free(), 3)]
         .into_iter()
-        .chain(nomadic.map(|one| (one, 5)));
-    [
-        (Some(of.general()), 0),
-        (of.fixed_line(), 1),
-        (of.mobile(), 2),
-        (of.toll_free(), 3),
-    ]
-    .into_iter()
-    .chain(rest)
-    .filter_map(|(one, bit)| Some((text(one?.national_number().as_str()), bit)))
-    .collect()
+        .chain(rest)
+        .filter_map(|(one, bit)| Some((text(one?.national_number().as_str()), bit)))
+        .collect()
 }
 
 fn text(pattern: &str) -> String {
@@ -106,53 +88,29 @@ struct Format {
 impl CallingCode {
     fn read(pool: &mut Pool, code: u16, kinds: &[(String, u32)], main: &Metadata) -> CallingCode {
         let mut home_prefixes = vec![String::new()];
-        let formats: Vec<Format> = main
-            .formats()
-            .iter()
-            .map(|one| Format::read(one, main, &mut home_prefixes))
-            .collect();
-        assert!(
-            home_prefixes.len() <= 4,
-            "+{code} has more kinds of national prefix than a label can tell"
-        );
-        let mut patterns: Vec<_> = kinds
-            .iter()
-            .map(|(text, bit)| (Pattern::parse(text), *bit))
-            .collect();
+        let formats: Vec<Format> =
+            main.formats().iter().map(|one| Format::read(one, main, &mut home_prefixes)).collect();
+        assert!(home_prefixes.len() <= 4, "+{code} has more kinds of national prefix than a label can tell");
+        let mut patterns: Vec<_> = kinds.iter().map(|(text, bit)| (Pattern::parse(text), *bit)).collect();
         for (tag, format) in (FIRST_FORMAT_TAG..).step_by(2).zip(&formats) {
-            let leading = format
-                .leading
-                .as_deref()
-                .map_or(Pattern::empty(), Pattern::parse);
+            let leading = format.leading.as_deref().map_or(Pattern::empty(), Pattern::parse);
             patterns.push((leading.then_any(LONGEST), tag));
             patterns.push((Pattern::parse(&format.pattern), tag + 1));
         }
-        let root = pool
-            .add(&patterns, &|tags| label(tags, &formats))
-            .expect("some number begins with every calling code");
-        CallingCode {
-            code,
-            kinds: kinds.to_vec(),
-            formats,
-            home_prefixes,
-            root,
-        }
+        let root =
+            pool.add(&patterns, &|tags| label(tags, &formats)).expect("some number begins with every calling code");
+        CallingCode { code, kinds: kinds.to_vec(), formats, home_prefixes, root }
     }
 }
 
 fn label(tags: &[u32], formats: &[Format]) -> Label {
-    let kinds: Label = tags
-        .iter()
-        .filter(|&&tag| tag < FIRST_FORMAT_TAG)
-        .fold(0, |bits, tag| bits | 1 << tag);
+    let kinds: Label = tags.iter().filter(|&&tag| tag < FIRST_FORMAT_TAG).fold(0, |bits, tag| bits | 1 << tag);
     // Formats also match strings that are no number: those mean nothing.
     if kinds == 0 {
         return 0;
     }
-    let format = (FIRST_FORMAT_TAG..)
-        .step_by(2)
-        .zip(formats)
-        .find(|(tag, _)| tags.contains(tag) && tags.contains(&(tag + 1)));
+    let format =
+        (FIRST_FORMAT_TAG..).step_by(2).zip(formats).find(|(tag, _)| tags.contains(tag) && tags.contains(&(tag + 1)));
     let Some((_, format)) = format else {
         return kinds;
     };
@@ -162,48 +120,23 @@ fn label(tags: &[u32], formats: &[Format]) -> Label {
 }
 
 impl Format {
-    fn read(
-        format: &phonenumber::metadata::Format,
-        region: &Metadata,
-        home_prefixes: &mut Vec<String>,
-    ) -> Format {
-        let rule = format
-            .national_prefix()
-            .unwrap_or("")
-            .replace("$NP", region.national_prefix().unwrap_or(""));
-        let prefix: String = rule
-            .split("$FG")
-            .next()
-            .unwrap_or("")
-            .chars()
-            .filter(char::is_ascii_digit)
-            .collect();
-        let home_prefix = home_prefixes
-            .iter()
-            .position(|known| *known == prefix)
-            .unwrap_or_else(|| {
-                home_prefixes.push(prefix);
-                home_prefixes.len() - 1
-            });
+    fn read(format: &phonenumber::metadata::Format, region: &Metadata, home_prefixes: &mut Vec<String>) -> Format {
+        let rule = format.national_prefix().unwrap_or("").replace("$NP", region.national_prefix().unwrap_or(""));
+        let prefix: String = rule.split("$FG").next().unwrap_or("").chars().filter(char::is_ascii_digit).collect();
+        let home_prefix = home_prefixes.iter().position(|known| *known == prefix).unwrap_or_else(|| {
+            home_prefixes.push(prefix);
+            home_prefixes.len() - 1
+        });
         let pattern = text(format.pattern().as_str());
         // `$2 15-$3-$4`: the second group is the area code.
         let area_length = match format.format().starts_with("$2 15-") {
-            true => Pattern::parse(
-                pattern
-                    .split(')')
-                    .nth(1)
-                    .expect("a format has groups")
-                    .trim_start_matches('('),
-            )
-            .least()
-            .len(),
+            true => Pattern::parse(pattern.split(')').nth(1).expect("a format has groups").trim_start_matches('('))
+                .least()
+                .len(),
             false => 0,
         };
         Format {
-            leading: format
-                .leading_digits()
-                .last()
-                .map(|leading| text(leading.as_str())),
+            leading: format.leading_digits().last().map(|leading| text(leading.as_str())),
             pattern,
             home_prefix,
             area_length: u32::try_from(area_length).expect("a few digits"),
@@ -225,6 +158,8 @@ struct Region {
     shortest_bare: usize,
     /// Argentina's mobile numbers hold 15 behind the area code, for which the international form has a leading 9.
     has_mobile_infix: bool,
+    /// Else numbers are dialled whole, and what `strip` knows is carrier selection.
+    has_national_prefix: bool,
     roots: [u32; 3],
 }
 
@@ -234,12 +169,8 @@ impl Region {
         let mut complete = None;
         let mut has_mobile_infix = false;
         let transform = region.national_prefix_transform_rule();
-        let rule = region
-            .national_prefix_for_parsing()
-            .map(|rule| text(rule.as_str()));
-        let rule = rule
-            .or_else(|| region.national_prefix().map(str::to_owned))
-            .unwrap_or_default();
+        let rule = region.national_prefix_for_parsing().map(|rule| text(rule.as_str()));
+        let rule = rule.or_else(|| region.national_prefix().map(str::to_owned)).unwrap_or_default();
         for part in alternatives(&rule) {
             if let Some(whole) = part.strip_suffix('$') {
                 let prefix = transform.unwrap_or_default().replace("$1", "");
@@ -268,20 +199,15 @@ impl Region {
         });
         let mut root = |text: &str| match text {
             "" => 0,
-            text => pool
-                .add_one(&Pattern::parse(text))
-                .expect("a prefix is a string of digits"),
+            text => pool.add_one(&Pattern::parse(text)).expect("a prefix is a string of digits"),
         };
         let roots = [
             root(&strip.join("|")),
             root(complete.as_ref().map_or("", |(whole, _)| whole)),
             root(international.as_ref().map_or("", |(pattern, _)| pattern)),
         ];
-        let shortest_bare = if rule.is_empty() {
-            6
-        } else {
-            shortest_bare(region)
-        };
+        let has_national_prefix = region.national_prefix().is_some();
+        let shortest_bare = if has_national_prefix { shortest_bare(region) } else { 6 };
         Region {
             id: region.id().to_owned(),
             code: region.country_code(),
@@ -290,6 +216,7 @@ impl Region {
             international,
             shortest_bare,
             has_mobile_infix,
+            has_national_prefix,
             roots,
         }
     }
@@ -298,22 +225,12 @@ impl Region {
 /// Where numbers differ in length (Germany: 5 to 15 digits), seven digits are a local number and not one of a village
 /// whose area code they happen to begin with; where they do not, a local number is shorter than a national one.
 fn shortest_bare(region: &Metadata) -> usize {
-    let lengths = |of: Option<&Descriptor>| {
-        of.map(|one| one.possible_length().to_vec())
-            .unwrap_or_default()
-    };
+    let lengths = |of: Option<&Descriptor>| of.map(|one| one.possible_length().to_vec()).unwrap_or_default();
     let fixed = lengths(region.descriptors().fixed_line());
     let mobile = lengths(region.descriptors().mobile());
     let shortest = fixed.iter().chain(&mobile).min().copied().unwrap_or(7);
-    let (least, most) = (
-        fixed.iter().min().copied().unwrap_or(0),
-        fixed.iter().max().copied().unwrap_or(0),
-    );
-    usize::from(if most - least >= 2 {
-        most.min(10)
-    } else {
-        shortest.max(6)
-    })
+    let (least, most) = (fixed.iter().min().copied().unwrap_or(0), fixed.iter().max().copied().unwrap_or(0));
+    usize::from(if most - least >= 2 { most.min(10) } else { shortest.max(6) })
 }
 
 fn out(name: &str) -> PathBuf {
@@ -322,9 +239,7 @@ fn out(name: &str) -> PathBuf {
 
 /// Digits as a number that keeps leading zeros: a 1 before them.
 fn packed(digits: &str) -> u32 {
-    format!("1{digits}")
-        .parse()
-        .expect("a prefix is a few digits")
+    format!("1{digits}").parse().expect("a prefix is a few digits")
 }
 
 fn write_table(pool: &Pool, codes: &[CallingCode], regions: &[Region]) {
@@ -332,44 +247,27 @@ fn write_table(pool: &Pool, codes: &[CallingCode], regions: &[Region]) {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     std::fs::write(out("numbering_plans.bin"), bytes).expect("OUT_DIR can be written");
     let start = |state: u32| starts[state as usize];
-    let mut source = format!(
-        "pub static CALLING_CODES: [CallingCode; {}] = [\n",
-        codes.len()
-    );
+    let mut source = format!("pub static CALLING_CODES: [CallingCode; {}] = [\n", codes.len());
     for one in codes {
         let mut prefixes = [packed(""); 4];
         for (slot, prefix) in prefixes.iter_mut().zip(&one.home_prefixes) {
             *slot = packed(prefix);
         }
         let (code, root) = (one.code, start(one.root));
-        writeln!(
-            source,
-            "CallingCode {{ code: {code}, root: {root}, home_prefixes: {prefixes:?} }},"
-        )
-        .expect("a string");
+        writeln!(source, "CallingCode {{ code: {code}, root: {root}, home_prefixes: {prefixes:?} }},")
+            .expect("a string");
     }
-    writeln!(
-        source,
-        "];\npub static REGIONS: [Region; {}] = [",
-        regions.len()
-    )
-    .expect("a string");
+    writeln!(source, "];\npub static REGIONS: [Region; {}] = [", regions.len()).expect("a string");
     for one in regions {
         let id = one.id.as_bytes();
-        let [strip, complete, international] = one
-            .roots
-            .map(|root| if root == 0 { u32::MAX } else { start(root) });
+        let [strip, complete, international] = one.roots.map(|root| if root == 0 { u32::MAX } else { start(root) });
         let area = packed(one.complete.as_ref().map_or("", |(_, area)| area));
-        let dialled = packed(
-            one.international
-                .as_ref()
-                .map_or("", |(_, dialled)| dialled),
-        );
+        let dialled = packed(one.international.as_ref().map_or("", |(_, dialled)| dialled));
         writeln!(
             source,
-            "Region {{ id: {id:?}, code: {}, shortest_bare: {}, has_mobile_infix: {}, strip: {strip}, complete: {complete}, \
+            "Region {{ id: {id:?}, code: {}, shortest_bare: {}, has_mobile_infix: {}, has_national_prefix: {}, strip: {strip}, complete: {complete}, \
              complete_with: {area}, international: {international}, dialled_abroad: {dialled} }},",
-            one.code, one.shortest_bare, one.has_mobile_infix
+            one.code, one.shortest_bare, one.has_mobile_infix, one.has_national_prefix
         )
         .expect("a string");
     }
@@ -383,30 +281,13 @@ fn quoted(text: &str) -> String {
 }
 
 fn write_json(codes: &[CallingCode], regions: &[Region]) {
-    const NAMES: [&str; 6] = [
-        "general",
-        "fixed",
-        "mobile",
-        "toll_free",
-        "service",
-        "nomadic",
-    ];
+    const NAMES: [&str; 6] = ["general", "fixed", "mobile", "toll_free", "service", "nomadic"];
     let mut json = String::from("{\n\"codes\": {");
     for (n, one) in codes.iter().enumerate() {
-        write!(
-            json,
-            "{}\n\"{}\": {{",
-            if n == 0 { "" } else { "," },
-            one.code
-        )
-        .expect("a string");
+        write!(json, "{}\n\"{}\": {{", if n == 0 { "" } else { "," }, one.code).expect("a string");
         for (bit, name) in (0_u32..).zip(NAMES) {
-            let mut patterns: Vec<&str> = one
-                .kinds
-                .iter()
-                .filter(|(_, of)| *of == bit)
-                .map(|(text, _)| text.as_str())
-                .collect();
+            let mut patterns: Vec<&str> =
+                one.kinds.iter().filter(|(_, of)| *of == bit).map(|(text, _)| text.as_str()).collect();
             patterns.sort_unstable();
             patterns.dedup();
             if !patterns.is_empty() {
@@ -418,13 +299,8 @@ fn write_json(codes: &[CallingCode], regions: &[Region]) {
             let comma = if n == 0 { "" } else { ", " };
             let leading = quoted(format.leading.as_deref().unwrap_or(""));
             let home = quoted(&one.home_prefixes[format.home_prefix]);
-            write!(
-                json,
-                "{comma}[{leading}, {}, {home}, {}]",
-                quoted(&format.pattern),
-                format.area_length
-            )
-            .expect("a string");
+            write!(json, "{comma}[{leading}, {}, {home}, {}]", quoted(&format.pattern), format.area_length)
+                .expect("a string");
         }
         json.push_str("]}");
     }
@@ -436,7 +312,7 @@ fn write_json(codes: &[CallingCode], regions: &[Region]) {
         write!(
             json,
             "{comma}\n\"{}\": {{\"code\": {}, \"strip\": {}, \"complete\": {}, \"complete_with\": {}, \"international\": {}, \
-             \"dialled_abroad\": {}, \"shortest_bare\": {}, \"mobile_infix\": {}}}",
+             \"dialled_abroad\": {}, \"shortest_bare\": {}, \"mobile_infix\": {}, \"national_prefix\": {}}}",
             one.id,
             one.code,
             quoted(&one.strip.join("|")),
@@ -445,7 +321,8 @@ fn write_json(codes: &[CallingCode], regions: &[Region]) {
             quoted(&international),
             quoted(&dialled),
             one.shortest_bare,
-            one.has_mobile_infix
+            one.has_mobile_infix,
+            one.has_national_prefix
         )
         .expect("a string");
     }

@@ -28,25 +28,16 @@ pub struct Pool {
 impl Pool {
     /// Adds the patterns side by side; `label` turns the tags of those that match the whole into the meaning.
     /// `None` if nothing at all matches.
-    pub fn add(
-        &mut self,
-        patterns: &[(Pattern, u32)],
-        label: &dyn Fn(&[u32]) -> Label,
-    ) -> Option<StateId> {
+    pub fn add(&mut self, patterns: &[(Pattern, u32)], label: &dyn Fn(&[u32]) -> Label) -> Option<StateId> {
         let mut nfa = Nfa::default();
-        let starts: Vec<u32> = patterns
-            .iter()
-            .map(|(pattern, tag)| nfa.add(pattern, *tag))
-            .collect();
+        let starts: Vec<u32> = patterns.iter().map(|(pattern, tag)| nfa.add(pattern, *tag)).collect();
         let start = nfa.closure(starts);
         self.reduce(&nfa, start, label, &mut HashMap::new())
     }
 
     /// One pattern that either matches or not.
     pub fn add_one(&mut self, pattern: &Pattern) -> Option<StateId> {
-        self.add(&[(pattern.clone(), 0)], &|tags| {
-            Label::from(!tags.is_empty())
-        })
+        self.add(&[(pattern.clone(), 0)], &|tags| Label::from(!tags.is_empty()))
     }
 
     fn reduce(
@@ -60,10 +51,7 @@ impl Pool {
             return known;
         }
         let tags: Vec<u32> = nfa.tags(&set).collect();
-        let mut state = State {
-            label: label(&tags),
-            moves: Vec::new(),
-        };
+        let mut state = State { label: label(&tags), moves: Vec::new() };
         for digit in 0..10 {
             let next = nfa.after(&set, digit);
             if next.is_empty() {
@@ -107,8 +95,7 @@ impl Pool {
         let mut words = Vec::new();
         for state in &self.states {
             assert!(state.label < 1 << 10, "a label has ten bits");
-            words
-                .push(state.label | (u16::try_from(state.moves.len()).expect("at most ten") << 12));
+            words.push(state.label | (u16::try_from(state.moves.len()).expect("at most ten") << 12));
             for (digits, target) in &state.moves {
                 let start = starts[*target as usize];
                 words.push(digits | ((start >> 16) as u16) << 10);

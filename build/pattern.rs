@@ -23,16 +23,9 @@ impl Pattern {
     /// On anything else: the plans would then mean something this table cannot say, and the build must tell.
     pub fn parse(text: &str) -> Pattern {
         let text: String = text.split_whitespace().collect();
-        let mut reader = Reader {
-            text: text.as_bytes(),
-            at: 0,
-        };
+        let mut reader = Reader { text: text.as_bytes(), at: 0 };
         let pattern = reader.choice();
-        assert!(
-            reader.at == text.len(),
-            "numbering plan pattern `{text}` is not understood at {}",
-            reader.at
-        );
+        assert!(reader.at == text.len(), "numbering plan pattern `{text}` is not understood at {}", reader.at);
         pattern
     }
 
@@ -42,10 +35,7 @@ impl Pattern {
 
     /// This pattern, followed by at most `max` digits of any kind.
     pub fn then_any(self, max: u32) -> Pattern {
-        Pattern::Sequence(vec![
-            self,
-            Pattern::Repeat(Box::new(Pattern::Set(ANY_DIGIT)), 0, max),
-        ])
+        Pattern::Sequence(vec![self, Pattern::Repeat(Box::new(Pattern::Set(ANY_DIGIT)), 0, max)])
     }
 
     /// The shortest, then lowest, string of digits that the pattern accepts.
@@ -55,8 +45,7 @@ impl Pattern {
             Pattern::Sequence(parts) => parts.iter().map(Pattern::least).collect(),
             Pattern::Choice(parts) => {
                 let all = parts.iter().map(Pattern::least);
-                all.min_by_key(|one| (one.len(), one.clone()))
-                    .unwrap_or_default()
+                all.min_by_key(|one| (one.len(), one.clone())).unwrap_or_default()
             }
             Pattern::Repeat(part, min, _) => part.least().repeat(*min as usize),
         }
@@ -105,11 +94,7 @@ impl Reader<'_> {
         while self.take("|") {
             parts.push(self.sequence());
         }
-        if parts.len() == 1 {
-            parts.remove(0)
-        } else {
-            Pattern::Choice(parts)
-        }
+        if parts.len() == 1 { parts.remove(0) } else { Pattern::Choice(parts) }
     }
 
     fn sequence(&mut self) -> Pattern {
@@ -123,10 +108,7 @@ impl Reader<'_> {
     fn one(&mut self) -> Option<Pattern> {
         if self.take("(?:") || self.take("(") {
             let inner = self.choice();
-            assert!(
-                self.take(")"),
-                "a group of a numbering plan pattern is not closed"
-            );
+            assert!(self.take(")"), "a group of a numbering plan pattern is not closed");
             return Some(inner);
         }
         if self.take("\\d") {
@@ -143,9 +125,7 @@ impl Reader<'_> {
             }
             return Some(Pattern::Set(digits));
         }
-        self.peek()
-            .is_ascii_digit()
-            .then(|| Pattern::Set(1 << self.digit()))
+        self.peek().is_ascii_digit().then(|| Pattern::Set(1 << self.digit()))
     }
 
     fn repeated(&mut self, part: Pattern) -> Pattern {
@@ -157,19 +137,13 @@ impl Reader<'_> {
         }
         let min = self.number();
         let max = if self.take(",") { self.number() } else { min };
-        assert!(
-            self.take("}"),
-            "a repetition of a numbering plan pattern is not closed"
-        );
+        assert!(self.take("}"), "a repetition of a numbering plan pattern is not closed");
         Pattern::Repeat(Box::new(part), min, max)
     }
 
     fn digit(&mut self) -> u32 {
         let byte = self.peek();
-        assert!(
-            byte.is_ascii_digit(),
-            "a numbering plan pattern has {byte:?} where a digit belongs"
-        );
+        assert!(byte.is_ascii_digit(), "a numbering plan pattern has {byte:?} where a digit belongs");
         self.at += 1;
         u32::from(byte - b'0')
     }
@@ -225,14 +199,10 @@ impl Nfa {
     }
 
     pub fn after(&self, states: &[u32], digit: u32) -> Vec<u32> {
-        self.closure(
-            states
-                .iter()
-                .filter_map(|&at| match self.states[at as usize].on_digit {
-                    Some((digits, next)) if digits & (1 << digit) != 0 => Some(next),
-                    _ => None,
-                }),
-        )
+        self.closure(states.iter().filter_map(|&at| match self.states[at as usize].on_digit {
+            Some((digits, next)) if digits & (1 << digit) != 0 => Some(next),
+            _ => None,
+        }))
     }
 
     pub fn tags<'a>(&'a self, states: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
@@ -252,10 +222,7 @@ impl Nfa {
                 self.states[start as usize].on_digit = Some((*digits, end));
                 start
             }
-            Pattern::Sequence(parts) => parts
-                .iter()
-                .rev()
-                .fold(end, |end, part| self.unfold(part, end)),
+            Pattern::Sequence(parts) => parts.iter().rev().fold(end, |end, part| self.unfold(part, end)),
             Pattern::Choice(parts) => {
                 let starts = parts.iter().map(|part| self.unfold(part, end)).collect();
                 let start = self.state();

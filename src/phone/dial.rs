@@ -74,28 +74,15 @@ impl Numbers {
     ///
     /// # Errors
     /// If `raw` holds anything but a number: it is not cleaned.
-    pub fn to_dial(
-        &self,
-        raw: &str,
-        format: DialFormat,
-        prefix: &str,
-    ) -> Result<Dialled, DialError> {
+    pub fn to_dial(&self, raw: &str, format: DialFormat, prefix: &str) -> Result<Dialled, DialError> {
         let (given, extension) = strictly(raw)?;
         let given = given.as_str();
         let is_inside = self.is_extension(given) || given.contains(['*', '#']);
         let (normal, found) = self.recognise(given);
-        let mut number = if is_inside {
-            String::new()
-        } else {
-            prefix.to_owned()
-        };
+        let mut number = if is_inside { String::new() } else { prefix.to_owned() };
         match (format, found) {
-            (DialFormat::E164, Some(found)) if !is_inside => {
-                number.push_str(&found.e164.to_string())
-            }
-            (DialFormat::E164WithoutPlus, Some(found)) if !is_inside => {
-                number.push_str(&found.e164.digits())
-            }
+            (DialFormat::E164, Some(found)) if !is_inside => number.push_str(&found.e164.to_string()),
+            (DialFormat::E164WithoutPlus, Some(found)) if !is_inside => number.push_str(&found.e164.digits()),
             (DialFormat::National, Some(found)) if !is_inside => {
                 let digits = found.e164.digits();
                 match &self.home {
@@ -113,12 +100,7 @@ impl Numbers {
             return Err(DialError::TooLong);
         }
         let stripped_extension = extension.map(|extension| extension.as_str().to_owned());
-        Ok(Dialled {
-            number,
-            stripped_extension,
-            e164: normal.e164,
-            kind: normal.kind,
-        })
+        Ok(Dialled { number, stripped_extension, e164: normal.e164, kind: normal.kind })
     }
 }
 
@@ -126,8 +108,7 @@ impl Numbers {
 fn strictly(raw: &str) -> Result<(Digits, Option<Digits>), DialError> {
     let mut number = Digits::EMPTY;
     for (at, character) in raw.char_indices() {
-        let is_behind =
-            number.len() >= NUMBER_DIGITS_MIN && !number.as_str().starts_with(['*', '#']);
+        let is_behind = number.len() >= NUMBER_DIGITS_MIN && !number.as_str().starts_with(['*', '#']);
         // In these signs a suffix may begin that alone would be digits to dial.
         let may_begin = !character.is_ascii_digit() && character != '+';
         if is_behind
@@ -141,13 +122,7 @@ fn strictly(raw: &str) -> Result<(Digits, Option<Digits>), DialError> {
             '+' if number.is_empty() => number.push(b'+'),
             '+' => return Err(DialError::PlusInside),
             other if other.is_control() => return Err(DialError::Character(other)),
-            other
-                if reading::is_space(other)
-                    || reading::is_dash(other)
-                    || reading::is_bracket(other) =>
-            {
-                true
-            }
+            other if reading::is_space(other) || reading::is_dash(other) || reading::is_bracket(other) => true,
             other => return Err(DialError::Character(other)),
         };
         if !fits {
@@ -167,8 +142,6 @@ fn extension_only(rest: &str) -> Option<Digits> {
         return None;
     }
     let (extension, after) = reading::extension_at(rest)?;
-    let is_all = after
-        .chars()
-        .all(|character| reading::is_space(character) || reading::is_bracket(character));
+    let is_all = after.chars().all(|character| reading::is_space(character) || reading::is_bracket(character));
     is_all.then_some(extension)
 }

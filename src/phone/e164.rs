@@ -22,11 +22,9 @@ impl E164 {
         if !(2..=E164_DIGITS_MAX).contains(&digits.len()) || digits[0] == b'0' {
             return None;
         }
-        let value = digits.iter().try_fold(0_u64, |value, digit| {
-            digit
-                .is_ascii_digit()
-                .then(|| value * 10 + u64::from(*digit - b'0'))
-        })?;
+        let value = digits
+            .iter()
+            .try_fold(0_u64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u64::from(*digit - b'0')))?;
         NonZeroU64::new(value).map(E164)
     }
 
@@ -35,9 +33,7 @@ impl E164 {
         if national.is_empty() || national.len() + (code.ilog10() as usize + 1) > E164_DIGITS_MAX {
             return None;
         }
-        let value = national.iter().fold(u64::from(code), |value, digit| {
-            value * 10 + u64::from(digit - b'0')
-        });
+        let value = national.iter().fold(u64::from(code), |value, digit| value * 10 + u64::from(digit - b'0'));
         NonZeroU64::new(value).map(E164)
     }
 
@@ -61,9 +57,7 @@ impl FromStr for E164 {
     type Err = NotE164;
 
     fn from_str(text: &str) -> Result<E164, NotE164> {
-        text.strip_prefix('+')
-            .and_then(|digits| E164::from_digits(digits.as_bytes()))
-            .ok_or(NotE164)
+        text.strip_prefix('+').and_then(|digits| E164::from_digits(digits.as_bytes())).ok_or(NotE164)
     }
 }
 

@@ -49,9 +49,7 @@ impl EndpointPattern {
         let Some(pattern) = text.strip_prefix('_') else {
             return match text {
                 "" => Err(BadPattern("is empty")),
-                name if name.len() > 80 => Err(BadPattern(
-                    "is longer than the 80 characters Asterisk allows a name",
-                )),
+                name if name.len() > 80 => Err(BadPattern("is longer than the 80 characters Asterisk allows a name")),
                 name => Ok(EndpointPattern::Name(name.to_owned())),
             };
         };
@@ -85,17 +83,12 @@ impl EndpointPattern {
             };
             return match characters.next() {
                 None => Ok(EndpointPattern::Dialplan { places, rest }),
-                Some(_) => Err(BadPattern(
-                    "has something behind `.` or `!`, which match all the rest",
-                )),
+                Some(_) => Err(BadPattern("has something behind `.` or `!`, which match all the rest")),
             };
         }
         match places.is_empty() {
             true => Err(BadPattern("has nothing behind its `_`")),
-            false => Ok(EndpointPattern::Dialplan {
-                places,
-                rest: Rest::Nothing,
-            }),
+            false => Ok(EndpointPattern::Dialplan { places, rest: Rest::Nothing }),
         }
     }
 
@@ -104,9 +97,7 @@ impl EndpointPattern {
             EndpointPattern::Name(pattern) => matches_glob(pattern, name),
             EndpointPattern::Dialplan { places, rest } => {
                 let mut characters = name.chars();
-                let fits = places
-                    .iter()
-                    .all(|place| characters.next().is_some_and(|one| place.holds(one)));
+                let fits = places.iter().all(|place| characters.next().is_some_and(|one| place.holds(one)));
                 fits && match rest {
                     Rest::Nothing => characters.next().is_none(),
                     Rest::OneOrMore => characters.next().is_some(),
@@ -122,9 +113,7 @@ impl Place {
         match self {
             Place::One(one) => *one == character,
             Place::Range(first, last) => (*first..=*last).contains(&character),
-            Place::AnyOf(ranges) => ranges
-                .iter()
-                .any(|(first, last)| (*first..=*last).contains(&character)),
+            Place::AnyOf(ranges) => ranges.iter().any(|(first, last)| (*first..=*last).contains(&character)),
         }
     }
 }
@@ -136,9 +125,7 @@ fn class(characters: &mut std::str::Chars<'_>) -> Result<Vec<(char, char)>, BadP
     loop {
         match characters.next().ok_or(NOT_CLOSED)? {
             ']' if is_range => {
-                return Err(BadPattern(
-                    "has a range in brackets without an end, like `[2-]`",
-                ));
+                return Err(BadPattern("has a range in brackets without an end, like `[2-]`"));
             }
             ']' if ranges.is_empty() => return Err(BadPattern("has empty brackets")),
             ']' => return Ok(ranges),
@@ -146,9 +133,7 @@ fn class(characters: &mut std::str::Chars<'_>) -> Result<Vec<(char, char)>, BadP
             character if is_range => {
                 let last = ranges.last_mut().expect("a range begins with a character");
                 if last.1 > character {
-                    return Err(BadPattern(
-                        "has a range in brackets that runs backwards, like `[5-2]`",
-                    ));
+                    return Err(BadPattern("has a range in brackets that runs backwards, like `[5-2]`"));
                 }
                 last.1 = character;
                 is_range = false;
@@ -199,10 +184,7 @@ mod tests {
         assert!(matches("a*b*c", "aXbYbZc"));
         assert!(!matches("a*b*c", "aXbYbZ"));
         assert!(matches("*", ""));
-        assert!(
-            !matches("Mango*", "mango"),
-            "names of endpoints differ by case"
-        );
+        assert!(!matches("Mango*", "mango"), "names of endpoints differ by case");
     }
 
     #[test]

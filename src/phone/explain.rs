@@ -19,36 +19,22 @@ impl Numbers {
     pub fn explain(&self, raw: &str, rules: &[DialRule<'_>]) -> String {
         let (number, found) = self.recognise(raw);
         let mut text = String::new();
-        let mut line = |name: &str, value: &str| {
-            writeln!(text, "{name:<20} {value}").expect("a string takes all")
-        };
+        let mut line = |name: &str, value: &str| writeln!(text, "{name:<20} {value}").expect("a string takes all");
         line("given", &shown(raw));
         match number.e164 {
             Some(e164) => line("international", &e164.to_string()),
-            None => line(
-                "international",
-                &format!(
-                    "none: {}",
-                    self.why_no_e164(number.kind, number.digits.len())
-                ),
-            ),
+            None => line("international", &format!("none: {}", self.why_no_e164(number.kind, number.digits.len()))),
         }
         line("kind", number.kind.name());
         if let Some(found) = found {
             line("calling code", &countries(found.calling_code));
         }
         if let Some(extension) = number.extension {
-            line(
-                "extension behind it",
-                &format!("{} (shown, not dialled)", extension.as_str()),
-            );
+            line("extension behind it", &format!("{} (shown, not dialled)", extension.as_str()));
         }
         line("clients found by", &self.found_by(raw));
         for rule in rules {
-            line(
-                &format!("dialled, {}", rule.place),
-                &self.dialled(raw, rule.format, rule.prefix),
-            );
+            line(&format!("dialled, {}", rule.place), &self.dialled(raw, rule.format, rule.prefix));
         }
         if rules.is_empty() {
             for (name, format) in [
@@ -97,11 +83,7 @@ impl Numbers {
 
 /// Control characters would play with the terminal; a long text is cut.
 fn shown(raw: &str) -> String {
-    let mut text: String = raw
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(80)
-        .collect();
+    let mut text: String = raw.chars().filter(|character| !character.is_control()).take(80).collect();
     if raw.chars().count() > 80 {
         text.push('…');
     }

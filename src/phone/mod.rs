@@ -54,9 +54,7 @@ impl Default for NumbersSettings {
         NumbersSettings {
             region: None,
             area_code: None,
-            extensions: ["_XX", "_XXX", "_XXXX", "_XXXXX"]
-                .map(str::to_owned)
-                .to_vec(),
+            extensions: ["_XX", "_XXX", "_XXXX", "_XXXXX"].map(str::to_owned).to_vec(),
             trunks: Vec::new(),
             match_last_digits: 7,
         }
@@ -147,23 +145,13 @@ impl Numbers {
         let trunks = patterns("trunks", &settings.trunks, &mut problems);
         let last = settings.match_last_digits;
         if last != 0 && !(7..=15).contains(&last) {
-            let message = format!(
-                "{last} last digits would make strangers equal; use 7 to 15, or 0 for never"
-            );
-            problems.push(Problem {
-                key: "match_last_digits",
-                message,
-            });
+            let message = format!("{last} last digits would make strangers equal; use 7 to 15, or 0 for never");
+            problems.push(Problem { key: "match_last_digits", message });
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Numbers {
-            home,
-            extensions,
-            trunks,
-            match_last_digits: last,
-        })
+        Ok(Numbers { home, extensions, trunks, match_last_digits: last })
     }
 
     /// The country, if set.
@@ -173,8 +161,7 @@ impl Numbers {
 
     /// Whether the endpoint in a channel's name (`PJSIP/101-0000005e`: `101`) is a person's. Trunks win.
     pub fn is_extension(&self, endpoint: &str) -> bool {
-        let matches =
-            |patterns: &[EndpointPattern]| patterns.iter().any(|pattern| pattern.matches(endpoint));
+        let matches = |patterns: &[EndpointPattern]| patterns.iter().any(|pattern| pattern.matches(endpoint));
         matches(&self.extensions) && !matches(&self.trunks)
     }
 
@@ -199,11 +186,7 @@ impl Numbers {
                 None => LastDigits::of(number.digits.as_bytes(), self.match_last_digits),
             })
             .flatten();
-        MatchKeys {
-            e164: number.e164,
-            exact: number.digits.some_if(is_number && number.e164.is_none()),
-            last,
-        }
+        MatchKeys { e164: number.e164, exact: number.digits.some_if(is_number && number.e164.is_none()), last }
     }
 
     fn recognise(&self, raw: &str) -> (Normalized, Option<Resolved>) {
@@ -212,18 +195,10 @@ impl Numbers {
         let mut found = None;
         if reading.shape == Shape::Number {
             found = self.resolve(&reading, digits.as_bytes());
-            if let (None, Some(first)) = (
-                found,
-                reading
-                    .before_slash
-                    .filter(|&first| first >= NUMBER_DIGITS_MIN),
-            ) {
+            if let (None, Some(first)) = (found, reading.before_slash.filter(|&first| first >= NUMBER_DIGITS_MIN)) {
                 found = self.resolve(&reading, &digits.as_bytes()[..first]);
-                digits = if found.is_some() {
-                    Digits::collect(digits.as_bytes()[..first].iter().copied())
-                } else {
-                    digits
-                };
+                digits =
+                    if found.is_some() { Digits::collect(digits.as_bytes()[..first].iter().copied()) } else { digits };
             }
         }
         let kind = match (reading.shape, found) {
@@ -232,9 +207,7 @@ impl Numbers {
             (Shape::Code, _) => Kind::Code,
             (Shape::Words | Shape::Unreadable, _) => Kind::Unknown,
             (Shape::Number, None) if digits.len() < NUMBER_DIGITS_MIN => Kind::Short,
-            (Shape::Number, None) if self.home.is_none() && looks_toll_free(digits.as_bytes()) => {
-                Kind::TollFree
-            }
+            (Shape::Number, None) if self.home.is_none() && looks_toll_free(digits.as_bytes()) => Kind::TollFree,
             (Shape::Number, None) => Kind::Unknown,
         };
         let number = Normalized {
@@ -281,9 +254,7 @@ impl LastDigits {
     fn of(digits: &[u8], count: u32) -> Option<LastDigits> {
         let start = digits.len().checked_sub(count as usize)?;
         // The 1 before them keeps leading zeros apart.
-        let value = digits[start..]
-            .iter()
-            .fold(1, |value, digit| value * 10 + u64::from(digit - b'0'));
+        let value = digits[start..].iter().fold(1, |value, digit| value * 10 + u64::from(digit - b'0'));
         Some(LastDigits(value))
     }
 
@@ -345,10 +316,7 @@ fn may_match_last_digits(kind: Kind, reading: &Reading, has_e164: bool) -> bool 
 
 /// Where no region is set: 800…, 8800…, 1800…, 0800….
 fn looks_toll_free(digits: &[u8]) -> bool {
-    let behind = digits
-        .strip_prefix(b"8")
-        .or(digits.strip_prefix(b"1"))
-        .or(digits.strip_prefix(b"0"));
+    let behind = digits.strip_prefix(b"8").or(digits.strip_prefix(b"1")).or(digits.strip_prefix(b"0"));
     digits.starts_with(b"800") || behind.is_some_and(|behind| behind.starts_with(b"800"))
 }
 
@@ -357,55 +325,34 @@ fn home(settings: &NumbersSettings, problems: &mut Vec<Problem>) -> Option<Home>
     let Some(id) = &settings.region else {
         if !area_code.is_empty() {
             let message = "an area code needs its country: set region, too".to_owned();
-            problems.push(Problem {
-                key: "area_code",
-                message,
-            });
+            problems.push(Problem { key: "area_code", message });
         }
         return None;
     };
     let Some(region) = Region::of(id) else {
-        let message =
-            format!("`{id}` is no country; use its two letters, like \"RU\", \"KZ\" or \"DE\"");
-        problems.push(Problem {
-            key: "region",
-            message,
-        });
+        let message = format!("`{id}` is no country; use its two letters, like \"RU\", \"KZ\" or \"DE\"");
+        problems.push(Problem { key: "region", message });
         return None;
     };
-    let is_area = area_code.bytes().all(|byte| byte.is_ascii_digit()) && area_code.len() <= 6;
-    let has_prefix = region
-        .national_prefixes(area_code.as_bytes())
-        .any(|length| length > 0 && area_code.starts_with('0'));
-    if !is_area || has_prefix {
+    let is_area = area_code.len() <= 6
+        && area_code.bytes().all(|byte| byte.is_ascii_digit())
+        // Russian area codes may begin with 8, the national prefix; a 0 is always the prefix where there is one.
+        && !(area_code.starts_with('0') && region.national_prefixes(b"0").next().is_some());
+    if !is_area {
         let message = format!(
             "`{area_code}` is no area code; write its digits without the national prefix, like \"495\" or \"30\""
         );
-        problems.push(Problem {
-            key: "area_code",
-            message,
-        });
+        problems.push(Problem { key: "area_code", message });
     }
-    Some(Home {
-        region,
-        calling_code: region.calling_code(),
-        area_code: Digits::collect(area_code.bytes()),
-    })
+    Some(Home { region, calling_code: region.calling_code(), area_code: Digits::collect(area_code.bytes()) })
 }
 
-fn patterns(
-    key: &'static str,
-    texts: &[String],
-    problems: &mut Vec<Problem>,
-) -> Vec<EndpointPattern> {
+fn patterns(key: &'static str, texts: &[String], problems: &mut Vec<Problem>) -> Vec<EndpointPattern> {
     let mut patterns = Vec::with_capacity(texts.len());
     for text in texts {
         match EndpointPattern::parse(text) {
             Ok(pattern) => patterns.push(pattern),
-            Err(bad) => problems.push(Problem {
-                key,
-                message: format!("the pattern `{text}` {bad}"),
-            }),
+            Err(bad) => problems.push(Problem { key, message: format!("the pattern `{text}` {bad}") }),
         }
     }
     patterns
@@ -416,12 +363,9 @@ fn countries(code: &CallingCode) -> String {
     let regions: Vec<&str> = code.regions().take(4).map(Region::id).collect();
     match (regions.as_slice(), code.regions().count()) {
         ([], _) => format!("+{} (international)", code.code),
-        (some, all) if all > some.len() => format!(
-            "+{} ({} and {} more)",
-            code.code,
-            some.join(", "),
-            all - some.len()
-        ),
+        (some, all) if all > some.len() => {
+            format!("+{} ({} and {} more)", code.code, some.join(", "), all - some.len())
+        }
         (some, _) => format!("+{} ({})", code.code, some.join(", ")),
     }
 }

@@ -51,6 +51,11 @@ impl Label {
         self.0 & Label::NOMADIC != 0
     }
 
+    /// Dialled at home as it stands, as mobiles in China, in a country that has a national prefix.
+    pub fn is_dialled_whole(self) -> bool {
+        self.is_assigned() && self.home_prefix() == 0
+    }
+
     fn home_prefix(self) -> usize {
         usize::from(self.0 >> 6 & 3)
     }
@@ -81,6 +86,8 @@ pub struct Region {
     /// Below this many digits, a number without national prefix is a local one.
     pub shortest_bare: u8,
     pub has_mobile_infix: bool,
+    /// Else numbers without one are all there is (Italy, Czechia, Norway).
+    pub has_national_prefix: bool,
     strip: u32,
     complete: u32,
     complete_with: u32,
@@ -120,9 +127,7 @@ fn label_at(state: u32) -> Label {
 
 /// The label of the whole of `digits` (ASCII digits).
 fn walk(root: u32, digits: &[u8]) -> Label {
-    let end = digits
-        .iter()
-        .try_fold(root, |state, &digit| step(state, digit));
+    let end = digits.iter().try_fold(root, |state, &digit| step(state, digit));
     end.map_or(Label(0), label_at)
 }
 
@@ -140,10 +145,7 @@ fn beginnings(root: u32, digits: &[u8]) -> impl Iterator<Item = usize> + use<> {
         state = next;
         lengths |= u32::from(label_at(state).is_possible()) << at;
     }
-    (0..31)
-        .rev()
-        .filter(move |at| lengths >> at & 1 == 1)
-        .map(|at| at + 1)
+    (0..31).rev().filter(move |at| lengths >> at & 1 == 1).map(|at| at + 1)
 }
 
 /// Packed digits, as text; the leading 1 only keeps zeros.
@@ -169,9 +171,7 @@ impl CallingCode {
         // No code is the beginning of another.
         (1..=3.min(digits.len())).find_map(|length| {
             let (code, national) = digits.split_at(length);
-            let code = code
-                .iter()
-                .fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+            let code = code.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
             // 007 is not 7.
             (digits[0] != b'0').then_some(())?;
             Some((CallingCode::of(code)?, national))
@@ -179,9 +179,7 @@ impl CallingCode {
     }
 
     pub fn of(code: u16) -> Option<&'static CallingCode> {
-        let at = CALLING_CODES
-            .binary_search_by_key(&code, |one| one.code)
-            .ok()?;
+        let at = CALLING_CODES.binary_search_by_key(&code, |one| one.code).ok()?;
         Some(&CALLING_CODES[at])
     }
 
@@ -238,11 +236,6 @@ impl Region {
         beginnings(self.international, digits)
     }
 
-    /// Numbers without a national prefix are all there is (Italy, Czechia, Norway).
-    pub fn has_national_prefix(&self) -> bool {
-        self.strip != NOWHERE
-    }
-
     /// The area code that a local number of this island lacks.
     pub fn area_of_local(&self, digits: &[u8]) -> Option<String> {
         if self.complete == NOWHERE || !walk(self.complete, digits).is_possible() {
@@ -259,5 +252,138 @@ impl Region {
         push_packed(self.dialled_abroad, &mut dialled);
         dialled.push_str(international);
         dialled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phonenumber::metadata::DATABASE;
+    use phonenumber::{Mode, country};
+    use regex::Regex;
+
+    /// Small, and the same every time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn throw(&mut self, sides: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (self.0 >> 33) % sides
+        }
+    }
+
+    /// Every example number of every country, as (calling code, region, national number).
+    fn examples() -> Vec<(u16, String, String)> {
+        let mut examples = Vec::new();
+        for code in 1..1000_u16 {
+            for region in DATABASE.by_code(&code).into_iter().flatten() {
+                let of = region.descriptors();
+                let all = [
+                    of.fixed_line(),
+                    of.mobile(),
+                    of.toll_free(),
+                    of.premium_rate(),
+                    of.shared_cost(),
+                    of.personal_number(),
+                    of.voip(),
+                    of.pager(),
+                    of.uan(),
+                    of.voicemail(),
+                ];
+                let numbers = all.into_iter().flatten().filter_map(|one| one.example());
+                examples.extend(numbers.map(|number| (code, region.id().to_owned(), number.to_owned())));
+            }
+        }
+        examples
+    }
+
+    /// The patterns of libphonenumber, with the bit that each of them means in our label.
+    fn patterns(code: u16) -> Vec<(Regex, u16)> {
+        let mut patterns = Vec::new();
+        for region in DATABASE.by_code(&code).into_iter().flatten() {
+            let of = region.descriptors();
+            let kinds = [
+                (Some(of.general()), Label::GENERAL),
+                (of.fixed_line(), Label::FIXED),
+                (of.mobile(), Label::MOBILE),
+                (of.toll_free(), Label::TOLL_FREE),
+                (of.premium_rate(), Label::SERVICE),
+                (of.shared_cost(), Label::SERVICE),
+                (of.pager(), Label::SERVICE),
+                (of.uan(), Label::SERVICE),
+                (of.voicemail(), Label::SERVICE),
+                (of.voip(), Label::NOMADIC),
+                (of.personal_number(), Label::NOMADIC),
+            ];
+            let kinds = kinds.into_iter().filter_map(|(kind, bit)| Some((kind?, bit)));
+            patterns.extend(kinds.map(|(kind, bit)| {
+                let whole = format!("(?x)^(?:{})$", kind.national_number().as_str());
+                (Regex::new(&whole).unwrap(), bit)
+            }));
+        }
+        patterns
+    }
+
+    #[test]
+    fn the_table_says_what_the_patterns_say_of_examples_and_of_numbers_near_them() {
+        let mut dice = Dice(1);
+        let mut assigned = 0;
+        let mut known = (0, Vec::new());
+        for (code, _, example) in examples() {
+            if known.0 != code {
+                known = (code, patterns(code));
+            }
+            for _ in 0..8 {
+                let mut number = example.clone().into_bytes();
+                match dice.throw(5) {
+                    0 => drop(number.pop()),
+                    1 => number.push(b'0' + dice.throw(10) as u8),
+                    _ => {
+                        let at = dice.throw(number.len() as u64) as usize;
+                        number[at] = b'0' + dice.throw(10) as u8;
+                    }
+                }
+                let number = String::from_utf8(number).unwrap();
+                let label = CallingCode::of(code).unwrap().label(number.as_bytes());
+                let matching = known.1.iter().filter(|(pattern, _)| pattern.is_match(&number));
+                let expected = matching.fold(0, |bits, (_, bit)| bits | bit);
+                assert_eq!(label.0 & 0x3f, expected, "+{code} {number}");
+                assigned += u32::from(label.is_assigned());
+            }
+        }
+        assert!(assigned > 4000, "numbers near examples are mostly numbers: {assigned}");
+    }
+
+    #[test]
+    fn numbers_are_dialled_at_home_as_libphonenumber_formats_them() {
+        let mut wrong = Vec::new();
+        let mut compared = 0;
+        for (code, region, number) in examples() {
+            let Ok(id) = region.parse::<country::Id>() else {
+                continue;
+            };
+            let Ok(parsed) = phonenumber::parse(Some(id), format!("+{code}{number}")) else {
+                continue;
+            };
+            // It takes the 8 of +7 800 for the national prefix.
+            if Ok(parsed.national().value()) != number.parse() {
+                continue;
+            }
+            let formatted = parsed.format().mode(Mode::National).to_string();
+            let digits: String = formatted.chars().filter(char::is_ascii_digit).collect();
+            let ours = CallingCode::of(code).unwrap().at_home(&number);
+            compared += 1;
+            if ours != digits {
+                wrong.push(format!("{region} +{code} {number}: {ours} here, {formatted} there"));
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(compared > 1000, "{compared}");
+    }
+
+    #[test]
+    fn the_table_is_small() {
+        let all = WORDS.len() + size_of_val(&CALLING_CODES) + size_of_val(&REGIONS);
+        assert!(all < 150_000, "{all} bytes");
     }
 }

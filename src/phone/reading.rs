@@ -24,10 +24,7 @@ pub struct Digits {
 }
 
 impl Digits {
-    pub const EMPTY: Digits = Digits {
-        length: 0,
-        bytes: [0; DIGITS_MAX],
-    };
+    pub const EMPTY: Digits = Digits { length: 0, bytes: [0; DIGITS_MAX] };
 
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).expect("only ASCII is pushed")
@@ -125,10 +122,9 @@ fn percent_decoded(raw: &str) -> Cow<'_, str> {
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let escaped = (bytes[at] == b'%')
-            .then(|| raw.get(at + 1..at + 3))
-            .flatten();
-        match escaped.and_then(|hex| u8::from_str_radix(hex.trim_start_matches('+'), 16).ok()) {
+        let escaped = (bytes[at] == b'%').then(|| raw.get(at + 1..at + 3)).flatten();
+        let is_hex = |hex: &&str| hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match escaped.filter(is_hex).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 decoded.push(byte);
                 at += 3;
@@ -151,9 +147,7 @@ fn bare(text: &str) -> &str {
         text = inside.trim();
     }
     for scheme in ["tel:", "sip:", "sips:", "callto:", "phone:"] {
-        let cut = text
-            .get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+        let cut = text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
         if cut {
             text = text[scheme.len()..].trim_start_matches('/');
             break;
@@ -210,28 +204,20 @@ fn follow(reading: &mut Reading, rest: &str) {
     if let Some(context) = phone_context(rest)
         && !reading.plus
     {
-        reading.digits = Digits::collect(
-            context
-                .bytes()
-                .chain(reading.digits.as_bytes().iter().copied()),
-        );
+        reading.digits = Digits::collect(context.bytes().chain(reading.digits.as_bytes().iter().copied()));
         reading.plus = true;
         return;
     }
     reading.extension = extension_at(rest).map(|(extension, _)| extension);
-    let is_list =
-        |character| matches!(character, ',' | ';' | '|' | '\n' | '+') || is_plus(character);
+    let is_list = |character| matches!(character, ',' | ';' | '|' | '\n' | '+') || is_plus(character);
     let next_digit = rest.find(|character| digit_of(character).is_some());
-    reading.doubtful = reading.extension.is_none()
-        && next_digit.is_some_and(|digit| !rest[..digit].contains(is_list));
+    reading.doubtful = reading.extension.is_none() && next_digit.is_some_and(|digit| !rest[..digit].contains(is_list));
 }
 
 /// RFC 3966: `tel:7654321;phone-context=+7495`.
 fn phone_context(rest: &str) -> Option<&str> {
     let (_, context) = rest.split_once(";phone-context=+")?;
-    let end = context
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(context.len());
+    let end = context.find(|character: char| !character.is_ascii_digit()).unwrap_or(context.len());
     (1..=7).contains(&end).then(|| &context[..end])
 }
 
@@ -239,14 +225,10 @@ fn phone_context(rest: &str) -> Option<&str> {
 ///
 /// `доб. 12`, `(вн. 12)`, `ext 12`, `;ext=12`, `x12`, `#12`, `,,12`.
 pub fn extension_at(rest: &str) -> Option<(Digits, &str)> {
-    let text = rest.trim_start_matches(|character: char| {
-        character.is_whitespace() || matches!(character, '(' | '[')
-    });
+    let text = rest.trim_start_matches(|character: char| character.is_whitespace() || matches!(character, '(' | '['));
     let mark = text.chars().next()?;
     let unmarked = text.trim_start_matches([',', ';', '.', '-', ' ']);
-    let word_end = unmarked
-        .find(|character: char| !character.is_alphabetic())
-        .unwrap_or(unmarked.len());
+    let word_end = unmarked.find(|character: char| !character.is_alphabetic()).unwrap_or(unmarked.len());
     let (word, behind) = unmarked.split_at(word_end);
     let most = match word {
         "" if matches!(mark, '#' | '*' | '~') => EXTENSION_DIGITS_MAX,
@@ -256,20 +238,17 @@ pub fn extension_at(rest: &str) -> Option<(Digits, &str)> {
         _ => return None,
     };
     let marks = |character: char| {
-        character.is_whitespace()
-            || matches!(
-                character,
-                '.' | ':' | '=' | '#' | '*' | '~' | '№' | '-' | '('
-            )
+        character.is_whitespace() || matches!(character, '.' | ':' | '=' | '#' | '*' | '~' | '№' | '-' | '(')
     };
     let behind = behind.trim_start_matches(marks);
-    let end = behind
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(behind.len());
+    let end = behind.find(|character: char| !character.is_ascii_digit()).unwrap_or(behind.len());
     let (extension, after) = behind.split_at(end);
-    let is_end = !after.starts_with(|character: char| {
-        digit_of(character).is_some() || character.is_alphanumeric()
-    });
+    let glued = |character: char| digit_of(character).is_some() || character.is_alphanumeric();
+    // "8 916 …, 8 495 …": behind a mere pause, further digits make it a second number.
+    let is_end = match word {
+        "" => !after.contains(|character| digit_of(character).is_some()),
+        _ => !after.starts_with(glued),
+    };
     ((1..=most).contains(&end) && is_end).then(|| (Digits::collect(extension.bytes()), after))
 }
 
@@ -279,15 +258,8 @@ fn means_extension(word: &str) -> bool {
         return false;
     }
     let word = word.to_lowercase();
-    [
-        "доб", "внут", "доп", "ext", "anexo", "nebenst", "poste", "interno",
-    ]
-    .iter()
-    .any(|start| word.starts_with(start))
-        || matches!(
-            word.as_str(),
-            "вн" | "x" | "х" | "e" | "int" | "nst" | "dw" | "p" | "w" | "тон" | "tone"
-        )
+    ["доб", "внут", "доп", "ext", "anexo", "nebenst", "poste", "interno"].iter().any(|start| word.starts_with(start))
+        || matches!(word.as_str(), "вн" | "x" | "х" | "e" | "int" | "nst" | "dw" | "p" | "w" | "тон" | "tone")
 }
 
 fn words(text: &str) -> Shape {
@@ -340,10 +312,7 @@ fn is_separator(character: char) -> bool {
     is_space(character)
         || is_dash(character)
         || is_bracket(character)
-        || matches!(
-            character,
-            '.' | '/' | '\\' | '~' | '\u{b7}' | '\u{2022}' | '_' | '\u{3000}'
-        )
+        || matches!(character, '.' | '/' | '\\' | '~' | '\u{b7}' | '\u{2022}' | '_' | '\u{3000}')
 }
 
 pub(super) fn is_space(character: char) -> bool {
@@ -354,14 +323,7 @@ pub(super) fn is_space(character: char) -> bool {
 pub(super) fn is_dash(character: char) -> bool {
     matches!(
         character,
-        '-' | '\u{2010}'
-            ..='\u{2015}'
-                | '\u{2043}'
-                | '\u{2212}'
-                | '\u{30fc}'
-                | '\u{fe58}'
-                | '\u{fe63}'
-                | '\u{ff0d}'
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{30fc}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}'
     )
 }
 
@@ -375,13 +337,12 @@ fn digit_of(character: char) -> Option<u8> {
         return character.is_ascii_digit().then_some(character as u8);
     }
     const ZEROS: [char; 17] = [
-        '\u{660}', '\u{6f0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}', '\u{be6}',
-        '\u{c66}', '\u{ce6}', '\u{d66}', '\u{e50}', '\u{ed0}', '\u{1040}', '\u{17e0}', '\u{1810}',
-        '\u{ff10}',
+        '\u{660}', '\u{6f0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}', '\u{be6}', '\u{c66}', '\u{ce6}',
+        '\u{d66}', '\u{e50}', '\u{ed0}', '\u{1040}', '\u{17e0}', '\u{1810}', '\u{ff10}',
     ];
     ZEROS.iter().find_map(|&zero| {
         let digit = u32::from(character).checked_sub(u32::from(zero))?;
-        (digit < 10).then_some(b'0' + digit as u8)
+        (digit < 10).then(|| b'0' + digit as u8)
     })
 }
 
@@ -391,16 +352,8 @@ mod tests {
 
     fn read(raw: &str) -> (Shape, bool, String, String) {
         let reading = Reading::of(raw);
-        let extension = reading
-            .extension
-            .map(|digits| digits.as_str().to_owned())
-            .unwrap_or_default();
-        (
-            reading.shape,
-            reading.plus,
-            reading.digits.as_str().to_owned(),
-            extension,
-        )
+        let extension = reading.extension.map(|digits| digits.as_str().to_owned()).unwrap_or_default();
+        (reading.shape, reading.plus, reading.digits.as_str().to_owned(), extension)
     }
 
     fn number(raw: &str) -> String {
@@ -448,12 +401,8 @@ mod tests {
         ] {
             assert_eq!(number(raw), "84957654321/12", "{raw}");
         }
-        for raw in [
-            "84957654321, 84957654322",
-            "84957654321; 89161234567",
-            "84957654321 +79161234567",
-            "84957654321#",
-        ] {
+        for raw in ["84957654321, 84957654322", "84957654321; 89161234567", "84957654321 +79161234567", "84957654321#"]
+        {
             assert_eq!(number(raw), "84957654321/", "{raw}");
             assert!(!Reading::of(raw).doubtful, "{raw}");
         }
@@ -467,15 +416,8 @@ mod tests {
         assert_eq!(read("#31#").0, Shape::Code);
         assert_eq!(read("*21*89161234567#").0, Shape::Code);
         assert_eq!(read("+*21").0, Shape::Unreadable);
-        for raw in [
-            "",
-            "  ",
-            "anonymous",
-            "Anonymous",
-            "<unknown>",
-            "anonymous@anonymous.invalid",
-            "Скрытый номер",
-        ] {
+        for raw in ["", "  ", "anonymous", "Anonymous", "<unknown>", "anonymous@anonymous.invalid", "Скрытый номер"]
+        {
             assert_eq!(read(raw).0, Shape::Withheld, "{raw}");
         }
         assert_eq!(read("Romashka").0, Shape::Words);

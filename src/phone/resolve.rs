@@ -5,7 +5,7 @@
 
 use super::e164::E164;
 use super::plan::{CallingCode, Label, Region};
-use super::reading::Digits;
+use super::reading::{Digits, NUMBER_DIGITS_MIN};
 
 /// Digits without plus, national or exit prefix are taken for an international number from here on only.
 const BARE_INTERNATIONAL_MIN: usize = 10;
@@ -66,36 +66,59 @@ impl Home {
 
     /// As dialled from here to abroad: `8-10-375…`, `00375…`. 00 is understood everywhere, since numbers are stored so.
     fn abroad(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
-        let own = self
-            .region
-            .international_prefixes(digits)
-            .find_map(|length| international(&digits[length..], proof));
+        let own = self.region.international_prefixes(digits).find_map(|length| international(&digits[length..], proof));
         own.or_else(|| international(digits.strip_prefix(b"00")?, Proof::Assigned))
     }
 
     fn national(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
-        let own = |national: &[u8]| self.own(national, proof);
-        // Where there is no national prefix (Italy), digits are a national number before they are anything else.
-        let lacks_prefix = self.region.has_national_prefix()
-            && self.region.national_prefixes(digits).next().is_none();
-        self.region
-            .national_prefixes(digits)
-            .find_map(|length| {
-                own(&digits[length..]).or_else(|| self.with_mobile_infix(&digits[length..], proof))
-            })
-            .or_else(|| self.with_own_code(digits, proof).filter(|_| lacks_prefix))
+        if !self.region.has_national_prefix {
+            // Italy, Czechia: digits are a national number before they are anything else.
+            return self
+                .bare(digits, proof)
+                .or_else(|| self.prefixed(digits, proof))
+                .or_else(|| self.local(digits))
+                .or_else(|| self.with_own_code(digits, proof));
+        }
+        let may_be_prefixed = self.region.national_prefixes(digits).next().is_some();
+        if may_be_prefixed {
+            // 8916123456 in Russia has lost a digit, and is no number of a town yet unheard of.
+            let bare = || self.bare(digits, Proof::Assigned);
+            return self
+                .prefixed(digits, proof)
+                .or_else(|| self.local(digits))
+                .or_else(bare)
+                .or_else(|| self.with_own_code(digits, proof));
+        }
+        // Where numbers differ in length, 4917… is international and also a number of a place 0 49 17, which nobody
+        // writes without its 0.
+        self.with_own_code(digits, proof)
             .or_else(|| self.local(digits))
-            .or_else(|| own(digits).filter(|found| self.may_lack_prefix(digits, found.label)))
-            .or_else(|| self.with_own_code(digits, proof))
+            .or_else(|| self.bare(digits, proof))
             .or_else(|| self.with_mobile_infix(digits, proof))
+    }
+
+    /// With national prefix or carrier selection.
+    fn prefixed(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
+        self.region.national_prefixes(digits).find_map(|length| {
+            let national = &digits[length..];
+            self.own(national, proof).or_else(|| self.with_mobile_infix(national, proof))
+        })
+    }
+
+    /// Without national prefix, where that is no local number.
+    fn bare(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
+        self.own(digits, proof).filter(|found| {
+            let label = found.label;
+            let is_clear = label.is_mobile() && !label.is_fixed() || label.is_dialled_whole();
+            digits.len() >= usize::from(self.region.shortest_bare) || is_clear && digits.len() >= NUMBER_DIGITS_MIN
+        })
     }
 
     fn own(&self, national: &[u8], proof: Proof) -> Option<Resolved> {
         resolved(self.calling_code, national, proof)
     }
 
-    /// `79161234567`: international, as exchanges give it, without its plus. In countries whose numbers differ in
-    /// length, `4917…` is also a number of a place named 0 49 17, which nobody writes without its 0.
+    /// `79161234567`: international, as exchanges give it, without its plus.
     fn with_own_code(&self, digits: &[u8], proof: Proof) -> Option<Resolved> {
         let (code, _) = CallingCode::split(digits)?;
         let is_own = code.code == self.region.code && digits.len() >= BARE_INTERNATIONAL_MIN;
@@ -106,17 +129,11 @@ impl Home {
         if let Some(area) = self.region.area_of_local(digits) {
             return self.own(&[area.as_bytes(), digits].concat(), Proof::Assigned);
         }
-        let is_local =
-            LOCAL.contains(&digits.len()) && digits[0] != b'0' && !self.area_code.is_empty();
+        let is_local = LOCAL.contains(&digits.len()) && digits[0] != b'0' && !self.area_code.is_empty();
         let whole = || Digits::collect(self.area_code.as_bytes().iter().chain(digits).copied());
         // 118… and 116… are information and help lines nearly everywhere.
         let is_service = digits.starts_with(b"11") && digits.len() < 7;
         (is_local && !is_service).then(|| self.own(whole().as_bytes(), Proof::Assigned))?
-    }
-
-    fn may_lack_prefix(&self, digits: &[u8], label: Label) -> bool {
-        digits.len() >= usize::from(self.region.shortest_bare)
-            || label.is_mobile() && !label.is_fixed()
     }
 
     /// Argentina: 011 15 2345-6789 is +54 9 11 2345-6789.
@@ -124,19 +141,10 @@ impl Home {
         if !self.region.has_mobile_infix || national.len() < 12 {
             return None;
         }
-        (2..=4)
-            .filter(|&area| &national[area..area + 2] == b"15")
-            .find_map(|area| {
-                let mobile = Digits::collect(
-                    [b'9']
-                        .iter()
-                        .chain(&national[..area])
-                        .chain(&national[area + 2..])
-                        .copied(),
-                );
-                self.own(mobile.as_bytes(), proof)
-                    .filter(|found| found.label.is_mobile())
-            })
+        (2..=4).filter(|&area| &national[area..area + 2] == b"15").find_map(|area| {
+            let mobile = Digits::collect([b'9'].iter().chain(&national[..area]).chain(&national[area + 2..]).copied());
+            self.own(mobile.as_bytes(), proof).filter(|found| found.label.is_mobile())
+        })
     }
 }
 
@@ -144,10 +152,8 @@ impl Home {
 fn international(digits: &[u8], proof: Proof) -> Option<Resolved> {
     let (code, national) = CallingCode::split(digits)?;
     resolved(code, national, proof).or_else(|| {
-        let region = code.regions().find(|region| region.has_national_prefix())?;
-        region
-            .national_prefixes(national)
-            .find_map(|length| resolved(code, &national[length..], proof))
+        let region = code.regions().find(|region| region.has_national_prefix)?;
+        region.national_prefixes(national).find_map(|length| resolved(code, &national[length..], proof))
     })
 }
 
@@ -165,9 +171,5 @@ fn resolved(calling_code: &'static CallingCode, national: &[u8], proof: Proof) -
     if !proof.accepts(label) {
         return None;
     }
-    Some(Resolved {
-        e164: E164::from_parts(calling_code.code, national)?,
-        label,
-        calling_code,
-    })
+    Some(Resolved { e164: E164::from_parts(calling_code.code, national)?, label, calling_code })
 }
