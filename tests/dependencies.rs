@@ -100,19 +100,12 @@ fn licences_are_among_the_allowed() {
 #[test]
 fn banned_crates_are_not_in() {
     let rules = rules();
-    let banned: Vec<&str> = rules["bans"]["deny"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(|entry| entry["crate"].as_str())
-        .collect();
+    let banned: Vec<&str> =
+        rules["bans"]["deny"].as_array().expect("a list").iter().filter_map(|entry| entry["crate"].as_str()).collect();
     assert!(!banned.is_empty());
     let packages = packages();
-    let found: Vec<String> = packages
-        .iter()
-        .filter(|package| banned.contains(&package["name"].as_str().unwrap_or("")))
-        .map(name)
-        .collect();
+    let found: Vec<String> =
+        packages.iter().filter(|package| banned.contains(&package["name"].as_str().unwrap_or(""))).map(name).collect();
     assert!(found.is_empty(), "banned by deny.toml: {found:?}");
 }
 

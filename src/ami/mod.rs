@@ -38,3 +38,5 @@ pub enum Heard {
     /// The link broke or could not be made, with the reason in the operator's words.
     Down { why: String },
 }
+pub mod settings;
+pub use settings::{AsteriskSettings, Link};

@@ -19,6 +19,10 @@ use crate::clock::Now;
 pub struct Calls {}
 
 impl Calls {
+    pub fn new(_rules: Rules) -> Self {
+        Self {}
+    }
+
     /// Takes in what happened and says what follows. Cannot fail: what is unknown is counted.
     pub fn handle(&mut self, _now: Now, _input: Input) -> Vec<Effect> {
         Vec::new()

@@ -33,7 +33,10 @@ pub fn list(config: &Config, json: bool) -> Result<(), Failure> {
     let time = |ms| show::local_time(crate::call::record::Moment(ms), &zone, "%m-%d %H:%M:%S");
     let mut text = String::new();
     for destination in &destinations {
-        text.push_str(&format!("{}: {} waiting, {} refused", destination.name, destination.waiting, destination.parked));
+        text.push_str(&format!(
+            "{}: {} waiting, {} refused",
+            destination.name, destination.waiting, destination.parked
+        ));
         if let Some(since) = destination.down_since_ms {
             text.push_str(&format!(", down since {}", time(since)));
         }
@@ -154,8 +157,8 @@ fn without_service(config: &Config, request: &Request) -> Result<Answer, Failure
         let text = format!("there is no database {} yet: has the service run?", config.store.path.display());
         return Err(Failure::new(exit::NO_INPUT, text));
     }
-    let opened = Opened::open(&config.store, Now::read())
-        .map_err(|error| Failure::new(error.exit_code(), error.to_string()))?;
+    let opened =
+        Opened::open(&config.store, Now::read()).map_err(|error| Failure::new(error.exit_code(), error.to_string()))?;
     let (alarms, _unheard) = crossbeam_channel::bounded(1);
     let plan: Plan<Released> = Plan {
         destinations: Vec::new(),

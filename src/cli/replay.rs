@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use super::{Failure, print, show};
+use crate::ami::Heard;
 use crate::ami::parse::Parser;
 use crate::ami::replay::{Recording, Replay};
-use crate::ami::Heard;
 use crate::asterisk::PbxId;
 use crate::call::{Calls, Effect, Input, Record, Rules};
 use crate::clock::Now;

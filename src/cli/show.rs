@@ -10,7 +10,8 @@ const WIDEST_COLUMN: usize = 40;
 
 /// Calls as a table, one a line, in the order given.
 pub fn table(records: &[Record], zone: &TimeZone) -> String {
-    let mut rows = vec![["WHEN", "", "CLIENT", "CALLED", "PHONE", "STATUS", "RINGS", "TALKS", "HOW"].map(str::to_owned)];
+    let mut rows =
+        vec![["WHEN", "", "CLIENT", "CALLED", "PHONE", "STATUS", "RINGS", "TALKS", "HOW"].map(str::to_owned)];
     rows.extend(records.iter().map(|record| row(record, zone)));
     columns(&rows)
 }
@@ -53,6 +54,31 @@ fn row(record: &Record, zone: &TimeZone) -> [String; 9] {
         seconds(record.talk_seconds),
         how(record),
     ]
+}
+
+/// A call in one line, for watching calls go by.
+pub fn line(record: &Record) -> String {
+    let phone = phone(record).unwrap_or("-");
+    let client = record.client_number.as_deref().unwrap_or("(withheld)");
+    let parties = match record.direction {
+        Direction::Incoming => format!("{client} -> {phone}"),
+        Direction::Outgoing => {
+            format!("{phone} -> {}", record.client_number.as_deref().or(record.to.as_deref()).unwrap_or("?"))
+        }
+        Direction::Internal => format!("{} -> {phone}", record.from.as_deref().unwrap_or("?")),
+    };
+    let mut text = format!("{parties:<24}  {}", name(record.status));
+    let how = how(record);
+    if !how.is_empty() {
+        text.push_str(&format!(" ({how})"));
+    }
+    if let Some(rang) = record.ring_seconds.filter(|_| record.ended_at.is_some() || record.answered_at.is_some()) {
+        text.push_str(&format!(", rang {} s", seconds(Some(rang))));
+    }
+    if let Some(talked) = record.talk_seconds.filter(|span| record.ended_at.is_some() && span.0 > 0) {
+        text.push_str(&format!(", talked {} s", seconds(Some(talked))));
+    }
+    text
 }
 
 fn arrow(record: &Record) -> &'static str {
@@ -115,7 +141,9 @@ pub fn tree(records: &[Record], zone: &TimeZone) -> String {
         let mut facts = vec![phone.to_owned(), name(record.status)];
         facts.extend(Some(how(record)).filter(|how| !how.is_empty()));
         facts.extend(record.ring_seconds.map(|span| format!("rang {} s", seconds(Some(span)))));
-        facts.extend(record.talk_seconds.filter(|span| span.0 > 0).map(|span| format!("talked {} s", seconds(Some(span)))));
+        facts.extend(
+            record.talk_seconds.filter(|span| span.0 > 0).map(|span| format!("talked {} s", seconds(Some(span)))),
+        );
         text.push_str(&format!("{branch}{}  [{}]\n", facts.join(", "), record.id));
         let stem = if last { "   " } else { "│  " };
         for step in &record.timeline {
@@ -183,7 +211,8 @@ pub fn sort(records: &mut [Record]) {
         *begin = record.started_at.min(*begin);
     }
     records.sort_by(|a, b| {
-        let key = |record: &Record| (begins.get(&record.conversation).copied(), record.conversation.clone(), order(record));
+        let key =
+            |record: &Record| (begins.get(&record.conversation).copied(), record.conversation.clone(), order(record));
         key(a).cmp(&key(b))
     });
 }

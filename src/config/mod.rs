@@ -4,6 +4,7 @@
 mod checks;
 mod document;
 mod problem;
+mod rules;
 mod sections;
 
 use std::path::{Path, PathBuf};

@@ -59,7 +59,8 @@ impl Config {
             context: section.matching.context.clone(),
             extension: section.matching.extension.clone(),
             // The only CRM takes everything without being told so.
-            is_default: section.default || self.crm.len() == 1 && section.matching == crate::crm::settings::Match::default(),
+            is_default: section.default
+                || self.crm.len() == 1 && section.matching == crate::crm::settings::Match::default(),
             internal: section.internal,
         };
         self.crm.iter().map(route).collect()

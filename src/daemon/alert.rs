@@ -190,7 +190,10 @@ mod tests {
     fn a_program_hears_what_it_is_about() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("told");
-        let command = format!("printf '%s|%s|%s' \"$PINCONNECTOR_ALERT\" $PINCONNECTOR_STATE \"$PINCONNECTOR_TEXT\" > {}", file.display());
+        let command = format!(
+            "printf '%s|%s|%s' \"$PINCONNECTOR_ALERT\" $PINCONNECTOR_STATE \"$PINCONNECTOR_TEXT\" > {}",
+            file.display()
+        );
         let alert = Alert { alert: "disk".to_owned(), state: State::On, text: "3 MB; $(reboot)".to_owned() };
         run(&command, &alert).expect("it runs");
         assert_eq!(std::fs::read_to_string(file).expect("written"), "disk|on|3 MB; $(reboot)");

@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use super::links::Links;
 use super::queues::{Notice, Released, TellCalls, Told};
 use crate::ami::{FromPbx, Heard};
-use crate::call::{Calls, Conversation, Effect, Input};
+use crate::asterisk::PbxId;
+use crate::call::{Calls, Conversation, Effect, Input, Record};
 use crate::clock::Now;
 use crate::store::{self, Item, Save};
 
@@ -24,8 +25,10 @@ pub struct CallState {
     pub keeper: Sender<store::Input<Released>>,
     pub links: Arc<Links>,
     pub notices: Sender<Notice>,
-    /// Names of the exchanges, by [`crate::asterisk::PbxId`].
+    /// Names of the exchanges, by [`PbxId`].
     pub names: Vec<String>,
+    /// The last moment the core was told of.
+    pub last_ms: u64,
 }
 
 impl CallState {
@@ -58,27 +61,39 @@ impl CallState {
 
     fn until_deadline(&self) -> Duration {
         match self.calls.next_deadline() {
-            Some(deadline_ms) => Duration::from_millis(deadline_ms.saturating_sub(Now::read().mono_ms)).min(NO_DEADLINE),
+            Some(deadline_ms) => {
+                Duration::from_millis(deadline_ms.saturating_sub(Now::read().mono_ms)).min(NO_DEADLINE)
+            }
             None => NO_DEADLINE,
         }
     }
 
+    /// Everything one read of a link brought becomes one transaction.
     fn heard(&mut self, item: FromPbx) {
-        let FromPbx { pbx, heard, .. } = item;
-        let name = || self.names.get(usize::from(pbx.0)).cloned().unwrap_or_default();
-        let input = match heard {
-            Heard::Event(event) => Input::Heard { pbx, event },
-            Heard::Up { .. } => {
-                // Full: the main thread has a backlog of such news, and the log has this one.
-                let _ = self.notices.try_send(Notice::LinkUp { pbx: name() });
-                Input::LinkUp { pbx }
-            }
-            Heard::Down { why } => {
-                let _ = self.notices.try_send(Notice::LinkDown { pbx: name(), why });
-                Input::LinkDown { pbx }
-            }
-        };
-        self.step(Now::read(), input, Vec::new());
+        // When it was read is when it happened, however long it waited here; but time never goes back.
+        let now = Now { wall_ms: item.at.wall_ms, mono_ms: item.at.mono_ms.max(self.last_ms) };
+        let pbx = item.pbx;
+        let mut save = Save { items: Vec::new(), release: Vec::new() };
+        for heard in item.heard {
+            let input = match heard {
+                Heard::Event(event) => Input::Heard { pbx, event },
+                Heard::Up { .. } => {
+                    // Full: the main thread has a backlog of such news, and the log has this one.
+                    let _ = self.notices.try_send(Notice::LinkUp { pbx: self.name(pbx) });
+                    Input::LinkUp { pbx }
+                }
+                Heard::Down { why } => {
+                    let _ = self.notices.try_send(Notice::LinkDown { pbx: self.name(pbx), why });
+                    Input::LinkDown { pbx }
+                }
+            };
+            self.decide(now, input, &mut save);
+        }
+        self.save(save);
+    }
+
+    fn name(&self, pbx: PbxId) -> String {
+        self.names.get(usize::from(pbx.0)).cloned().unwrap_or_default()
     }
 
     fn told(&mut self, told: Told) {
@@ -91,9 +106,20 @@ impl CallState {
     /// One input through the core, and everything that follows from it as one transaction.
     fn step(&mut self, now: Now, input: Input, items: Vec<Item>) {
         let mut save = Save { items, release: Vec::new() };
+        self.decide(now, input, &mut save);
+        self.save(save);
+    }
+
+    fn decide(&mut self, now: Now, input: Input, save: &mut Save<Released>) {
+        self.last_ms = now.mono_ms;
         for effect in self.calls.handle(now, input) {
             match effect {
-                Effect::Save(change) => save.items.push(Item::Change(change)),
+                Effect::Save(change) => {
+                    for record in &change.records {
+                        tell_operator(record);
+                    }
+                    save.items.push(Item::Change(change));
+                }
                 Effect::Amend { record_id, amendment } => save.items.push(Item::Amend { record_id, amendment }),
                 Effect::Ask { pbx, action_id, action } => self.links.ask(pbx, action_id, action),
                 Effect::AskAfterCommit { pbx, action_id, action } => {
@@ -105,13 +131,35 @@ impl CallState {
                 }
             }
         }
-        if !save.items.is_empty() || !save.release.is_empty() {
-            self.save(save);
-        }
     }
 
     fn save(&self, save: Save<Released>) {
+        if save.items.is_empty() && save.release.is_empty() {
+            return;
+        }
         // The keeper ends after us: it goes on until this very sender is dropped.
         self.keeper.send(store::Input::Save(save)).expect("the keeper outlives the call-state thread");
     }
+}
+
+/// What an operator wants to know tomorrow: a call that ended, and how. Everything before that is for `debug`.
+fn tell_operator(record: &Record) {
+    let level = if record.ended_at.is_some() { log::Level::Info } else { log::Level::Debug };
+    if !log::log_enabled!(level) {
+        return;
+    }
+    let say = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
+    let phone = record.extension.as_deref().or(record.phone.as_deref()).unwrap_or("no phone");
+    let reason = record.reason.map(|reason| format!(" ({reason:?})")).unwrap_or_default();
+    let talked = record.talk_seconds.filter(|span| span.0 > 0);
+    let talked = talked.map(|span| format!(", talked {} s", span.0 / 1000)).unwrap_or_default();
+    log::log!(
+        level,
+        "{}: {:?} {} -> {}, {phone}: {:?}{reason}{talked}",
+        record.id,
+        record.direction,
+        say(&record.from, "(withheld)"),
+        say(&record.to, "?"),
+        record.status,
+    );
 }

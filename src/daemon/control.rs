@@ -23,11 +23,20 @@ use crate::threads::Thread;
 #[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
     /// Rows of the outbox are tried now: one, those of one CRM, or all.
-    Retry { row: Option<i64>, crm: Option<String> },
-    Drop { row: i64 },
+    Retry {
+        row: Option<i64>,
+        crm: Option<String>,
+    },
+    Drop {
+        row: i64,
+    },
     /// A normalised number.
-    Forget { number: String },
-    Backup { to: PathBuf },
+    Forget {
+        number: String,
+    },
+    Backup {
+        to: PathBuf,
+    },
 }
 
 /// What came of it.
@@ -35,8 +44,12 @@ pub enum Request {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// How many rows or records it concerned.
-    Done { count: u64 },
-    Failed { why: String },
+    Done {
+        count: u64,
+    },
+    Failed {
+        why: String,
+    },
 }
 
 /// A request is an order and a few names; nothing longer is read.

@@ -96,7 +96,9 @@ impl Service {
         let opened = Opened::open(&config.store, Now::read())
             .map_err(|error| Fault { code: error.exit_code(), text: error.to_string() })?;
         for id in &opened.quarantined {
-            log::error!("{id}: set aside: the service fell over it three times; its calls stay as they were last stored");
+            log::error!(
+                "{id}: set aside: the service fell over it three times; its calls stay as they were last stored"
+            );
         }
         let (alarm_sender, alarms) = bounded(queues::ALARMS.capacity);
         let (notice_sender, notices) = bounded(queues::NOTICES.capacity);
@@ -113,7 +115,7 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
-        let (mut calls, restored) = (Calls::new(config.rules()), opened.restored);
+        let (calls, restored) = (Calls::new(config.rules()), opened.restored);
         let opened = Opened { restored: Vec::new(), ..opened };
         let plan = Plan {
             destinations: Vec::new(),
@@ -135,13 +137,14 @@ impl Service {
         let (told, told_receiver) = bounded(queues::TOLD.capacity);
         let open = restored.len();
         let mut state = CallState {
-            calls: std::mem::take(&mut calls),
+            calls,
             heard,
             told: told_receiver,
             keeper: inputs.clone(),
             links,
             notices: notice_sender,
             names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
+            last_ms: 0,
         };
         for conversation in restored {
             state.restore(conversation);
@@ -226,7 +229,10 @@ fn release(links: Arc<Links>, notices: Sender<Notice>) -> Box<dyn FnMut(Released
     Box::new(move |released| match released {
         Released::Ask { pbx, action_id, action } => links.ask(pbx, action_id, action),
         Released::Request { request, state, reason } => {
-            log::info!("{request}: click-to-call is {state:?}{}", reason.map(|r| format!(" ({r})")).unwrap_or_default());
+            log::info!(
+                "{request}: click-to-call is {state:?}{}",
+                reason.map(|r| format!(" ({r})")).unwrap_or_default()
+            );
         }
         Released::Alive(number) => {
             // Full: the main thread has enough signs of life.

@@ -93,7 +93,6 @@ pub const REQUESTS: Queue = Queue {
 pub const TABLE: [Queue; 8] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
-#[derive(Debug)]
 pub struct Told {
     pub input: TellCalls,
     /// Rows of the teller's own: a request and its answer, a line of the audit log.
@@ -112,8 +111,16 @@ pub enum TellCalls {
 /// What had to wait for a commit and may now leave.
 #[derive(Debug)]
 pub enum Released {
-    Ask { pbx: PbxId, action_id: ActionId, action: Action },
-    Request { request: Text, state: RequestState, reason: Option<Text> },
+    Ask {
+        pbx: PbxId,
+        action_id: ActionId,
+        action: Action,
+    },
+    Request {
+        request: Text,
+        state: RequestState,
+        reason: Option<Text>,
+    },
     /// A [`TellCalls::Probe`] has come all the way.
     Alive(u64),
 }

@@ -12,8 +12,7 @@ pub fn reload(service: &mut Service, mut new: Config) {
     }
     let old = &service.config;
     let mut restart = Vec::new();
-    // Shown as text: secrets do not print, so each section compares them itself.
-    if format!("{:?}", old.asterisk) != format!("{:?}", new.asterisk) || old.secrets_of_asterisk() != new.secrets_of_asterisk() {
+    if old.asterisk != new.asterisk {
         restart.push("[[asterisk]]");
         new.asterisk.clone_from(&old.asterisk);
     }
@@ -22,8 +21,6 @@ pub fn reload(service: &mut Service, mut new: Config) {
         new.store.path.clone_from(&old.store.path);
         new.store.power_loss = old.store.power_loss;
     }
-    log::set_max_level(service.level_for(&new));
-
     // New senders for every CRM: the old ones finish what they carry and end with their queue.
     match senders::start(&new.crm, &service.outcomes, &service.request_log) {
         Ok((destinations, threads)) => {
@@ -43,6 +40,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
     if restart.is_empty() {
         log::info!("reload: the new configuration is in force");
     } else {
-        log::warn!("reload: the new configuration is in force, but for {}, which needs a restart", restart.join(" and "));
+        log::warn!(
+            "reload: the new configuration is in force, but for {}, which needs a restart",
+            restart.join(" and ")
+        );
     }
 }

@@ -26,7 +26,10 @@ pub fn start(
             Ok((crm, _)) => Arc::new(crm),
             Err(problems) => {
                 let why: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("[[crm]] {}: {}", section.name, why.join("; "))));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("[[crm]] {}: {}", section.name, why.join("; ")),
+                ));
             }
         };
         let (queue, work) = bounded(crm.senders);
@@ -37,7 +40,7 @@ pub fn start(
                 crm::sender::run(crm, work, outcomes, log, Arc::new(|_: &str| None));
             })?);
         }
-        log::info!("crm {}: {} at {}, {} at once", crm.name, kind(crm.kind), crm.address(), crm.senders);
+        log::info!("crm {}: {:?} at {}, {} at once", crm.name, crm.kind, crm.address(), crm.senders);
         destinations.push(Destination {
             name: crm.name.clone(),
             kind: DestinationKind::Crm,
@@ -47,12 +50,4 @@ pub fn start(
         });
     }
     Ok((destinations, threads))
-}
-
-fn kind(kind: crm::Kind) -> &'static str {
-    match kind {
-        crm::Kind::Calls => "calls",
-        crm::Kind::PbxManager => "pbxmanager",
-        crm::Kind::Webhook => "webhook",
-    }
 }

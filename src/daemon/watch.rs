@@ -46,9 +46,10 @@ impl<'a> Watch<'a> {
         let mut next_round = Instant::now() + ROUND;
         let quiet = never();
         loop {
-            let alert_due = self.alerts.next_due_ms().map(|due_ms| {
-                Instant::now() + Duration::from_millis(due_ms.saturating_sub(Now::read().mono_ms))
-            });
+            let alert_due = self
+                .alerts
+                .next_due_ms()
+                .map(|due_ms| Instant::now() + Duration::from_millis(due_ms.saturating_sub(Now::read().mono_ms)));
             let wake = [next_probe, alert_due].into_iter().flatten().fold(next_round, Instant::min);
             select! {
                 recv(signals) -> signal => match signal {
@@ -140,7 +141,8 @@ impl<'a> Watch<'a> {
                 None
             }
             Alarm::StoreWorks { failed_for_ms, lost } => {
-                let text = format!("the database works again after {} s, {lost} records were lost", failed_for_ms / 1000);
+                let text =
+                    format!("the database works again after {} s, {lost} records were lost", failed_for_ms / 1000);
                 let lost_over = self.alerts.right("store lost records", &text);
                 self.tell(lost_over);
                 self.alerts.right("store", &text)

@@ -112,7 +112,12 @@ impl Crm {
         let mut last: BTreeMap<String, u64> = BTreeMap::new();
         for taken in self.taken() {
             let known = last.insert(taken.id.clone(), taken.revision);
-            assert!(known.is_none_or(|known| known <= taken.revision), "{}: {known:?} after {}", taken.id, taken.revision);
+            assert!(
+                known.is_none_or(|known| known <= taken.revision),
+                "{}: {known:?} after {}",
+                taken.id,
+                taken.revision
+            );
         }
     }
 
@@ -126,12 +131,17 @@ impl Crm {
                     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n\r\n{}".to_owned()
                 }
                 Mood::Status(status) => {
-                    format!("HTTP/1.1 {status} No\r\nContent-Length: 14\r\nContent-Type: application/json\r\n\r\n{{\"error\":\"no\"}}")
+                    format!(
+                        "HTTP/1.1 {status} No\r\nContent-Length: 14\r\nContent-Type: application/json\r\n\r\n{{\"error\":\"no\"}}"
+                    )
                 }
                 Mood::Html => {
                     let page = "<!DOCTYPE html><html><body>Please log in</body></html>";
                     // A webhook's 2xx is a yes whatever it says, so a login page comes with the redirect to it.
-                    format!("HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{page}", page.len())
+                    format!(
+                        "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{page}",
+                        page.len()
+                    )
                 }
                 Mood::Hang | Mood::Close => return self.count_refused(),
             };

@@ -310,6 +310,7 @@ fn delivery(row: &Row<'_>) -> Result<Option<Delivery>, StoreError> {
         revision: unsigned(row.get(1)?),
         body: body.into(),
         changed_at_ms: row.get(2)?,
+        told: None,
     }))
 }
 
