@@ -4,14 +4,21 @@
 //! what had to wait for it and fills the idle senders of each destination. A failing database does not stop it: see
 //! [`Alarm`]. Which records go first, and what a failure means for the rest, is decided by [`crate::outbox::policy`].
 
-use std::path::PathBuf;
+mod committing;
+mod lanes;
+mod pending;
+mod running;
+
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Sender, bounded};
 
 use super::error::{StartError, StoreError};
+use super::lock::{Lock, take_abort};
 use super::rows::{AuditRow, Forgotten, RequestRow, Rows};
 use super::settings::Settings;
+use super::sqlite::Database;
+use super::sqlite::upkeep::REQUEST_KEPT_MS;
 use crate::call::record::{Amendment, FollowUp};
 use crate::call::{Change, Conversation};
 use crate::clock::Now;
@@ -64,8 +71,6 @@ pub enum Order {
     Forget { number: String, answer: Sender<Result<Forgotten, StoreError>> },
     /// Settle a missed call by hand. Answers whether that changed anything.
     FollowUp { record_id: String, follow_up: FollowUp, answer: Sender<Result<bool, StoreError>> },
-    /// A consistent copy of the database into a new file.
-    Backup { to: PathBuf, answer: Sender<Result<(), StoreError>> },
 }
 
 /// What a row of the outbox is about.
@@ -147,10 +152,14 @@ pub struct Plan<R> {
 pub struct Opened {
     /// Open conversations as they were stored last, to be given to the core as `Input::Restored`.
     pub restored: Vec<Box<Conversation>>,
-    /// Ids of conversations that were set aside because restoring them was followed by an abort three times.
+    /// Conversations that were set aside, each with the reason: restoring them was followed by an abort three times, or
+    /// their state cannot be read.
     pub quarantined: Vec<String>,
     /// Click-to-call requests of the last 24 hours.
     pub requests: Vec<RequestRow>,
+    database: Database,
+    lock: Lock,
+    settings: Settings,
 }
 
 /// The running keeper.
@@ -168,8 +177,27 @@ impl Opened {
     /// # Errors
     /// If the service must not start: see [`StartError`].
     pub fn open(settings: &Settings, now: Now) -> Result<Self, StartError> {
-        let _ = (settings, now);
-        todo!()
+        let path = &settings.path;
+        let lock = Lock::take(path)?;
+        let database = Database::open(path, settings.power_loss)?;
+        let fault = |error: StoreError| match error {
+            StoreError::Failing { disk_full: true, .. } => StartError::DiskFull { path: path.clone() },
+            StoreError::Failing { why, .. } => StartError::Io { path: path.clone(), why },
+            StoreError::Unstorable { why } => StartError::Corrupt { path: path.clone(), why },
+        };
+        let restored = database.restore(take_abort(path), now.wall_ms).map_err(fault)?;
+        let requests = database.requests_since(now.wall_ms.saturating_sub(REQUEST_KEPT_MS)).map_err(fault)?;
+        for conversation in &restored.quarantined {
+            log::error!("{conversation}; it was set aside and is not restored");
+        }
+        Ok(Self {
+            restored: restored.open,
+            quarantined: restored.quarantined,
+            requests,
+            database,
+            lock,
+            settings: settings.clone(),
+        })
     }
 
     /// Starts the keeper thread on it.
@@ -177,8 +205,20 @@ impl Opened {
     /// # Errors
     /// If the system gives no thread.
     pub fn keep<R: Send + 'static>(self, plan: Plan<R>) -> std::io::Result<Keeper<R>> {
-        let _ = plan;
-        let _unused: Option<Receiver<()>> = None;
-        todo!()
+        let (inputs, from_inputs) = bounded(plan.queue_max);
+        // A sender reports one batch at a time and waits for the keeper if this is full: nothing is lost, and the keeper
+        // never waits for a sender.
+        let (outcomes, from_outcomes) = bounded(OUTCOMES_MAX);
+        let running = running::Running::new(self.database, self.lock, self.settings, plan);
+        let thread = std::thread::Builder::new()
+            .name("store-keeper".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || running.run(&from_inputs, from_outcomes))?;
+        Ok(Keeper { inputs, outcomes, thread })
     }
 }
+
+/// Outcomes that wait for the keeper.
+const OUTCOMES_MAX: usize = 64;
+/// SQLite's deepest calls and our own need less than a tenth of it.
+const STACK_BYTES: usize = 1 << 20;

@@ -11,6 +11,7 @@ use crate::store::rows::{AuditRow, RequestRow};
 
 /// One call may settle so many missed ones at most; more of one client within a week is a robot.
 const SETTLED_AT_ONCE: i64 = 100;
+const DAY_MS: i64 = 86_400_000;
 
 /// When something is written, and by which rules.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +61,12 @@ impl Database {
     }
 
     /// Stores the newest revision of a record, queues it for its CRM, and settles what it settles. Its revision is
-    /// raised if the stored one is not below it (a receiver made us go above what the core knows).
+    /// raised if the stored one is not below it (a receiver made us go above what the core knows). `delivered`: the
+    /// revision its CRM took while it could not be stored.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn save_record(&self, record: &mut Record, writing: Writing) -> Result<(), StoreError> {
+    pub fn save_record(&self, record: &mut Record, delivered: u64, writing: Writing) -> Result<(), StoreError> {
         let stored = self.stored(&record.id)?;
         if let Some(stored) = &stored {
             if stored.amended
@@ -77,7 +79,7 @@ impl Database {
             }
         }
         let first_missed = is_to_settle(record) && record.follow_up == Some(FollowUp::Open);
-        if first_missed && let Some((call, direction, at)) = self.reached_since(record)? {
+        if first_missed && let Some((call, direction, at)) = self.reached_since(record, writing)? {
             // The client was reached while this conversation was still going on elsewhere.
             let follow_up =
                 if direction == Direction::Incoming { FollowUp::ClientGotThrough } else { FollowUp::CalledBack };
@@ -86,7 +88,11 @@ impl Database {
         let weight = weigh(record);
         let weighed_before = stored.as_ref().map_or(0, |s| s.weighed);
         self.write(record, stored.as_ref(), weighed_before.max(weight as i64), false)?;
-        self.queue(&record.crm, &record.id, record.revision, writing.at_ms)?;
+        if delivered < record.revision {
+            self.queue(record.crm.as_deref(), &record.id, record.revision, writing.at_ms)?;
+        } else if let Some(crm) = &record.crm {
+            self.delivered(self.destination(crm)?, &record.id, delivered)?;
+        }
         if weight as i64 > weighed_before {
             self.settle_missed(record, weight, writing)?;
         }
@@ -105,7 +111,7 @@ impl Database {
             return Ok(None);
         }
         self.write(&record, Some(&stored), stored.weighed, true)?;
-        self.queue(&record.crm, id, record.revision, at_ms)?;
+        self.queue(record.crm.as_deref(), id, record.revision, at_ms)?;
         Ok(Some(record))
     }
 
@@ -241,7 +247,7 @@ impl Database {
             return Ok(());
         };
         let at = record.answered_at.unwrap_or(record.started_at);
-        let oldest_ms = at.0.saturating_sub(i64::from(writing.follow_up_days) * 86_400_000);
+        let oldest_ms = at.0.saturating_sub(i64::from(writing.follow_up_days) * DAY_MS);
         let mut statement = self.connection.prepare_cached(
             "SELECT id FROM record
              WHERE to_settle = 1 AND client = ?1 AND crm = ?2 AND started_at BETWEEN ?3 AND ?4 LIMIT ?5",
@@ -257,15 +263,22 @@ impl Database {
         Ok(())
     }
 
-    /// The first call in which this missed client was reached although his missed conversation was still going on.
-    fn reached_since(&self, missed: &Record) -> Result<Option<(String, Direction, Moment)>, StoreError> {
+    /// The first call in which this missed client was reached since: his missed conversation was still going on then, or
+    /// is filled in afterwards.
+    fn reached_since(
+        &self,
+        missed: &Record,
+        writing: Writing,
+    ) -> Result<Option<(String, Direction, Moment)>, StoreError> {
         let Some(client) = &missed.client_number_normalized else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(
             "SELECT body FROM record
-             WHERE client = ?1 AND started_at >= ?2 AND crm = ?3 AND weighed = 2 ORDER BY started_at LIMIT 1",
+             WHERE client = ?1 AND started_at BETWEEN ?2 AND ?3 AND crm = ?4 AND weighed = 2 ORDER BY started_at LIMIT 1",
         )?;
         let crm = missed.crm.as_deref().unwrap_or_default();
-        let mut rows = statement.query(params![client, missed.started_at.0, crm])?;
+        let from = missed.started_at.0;
+        let to = from.saturating_add(i64::from(writing.follow_up_days) * DAY_MS);
+        let mut rows = statement.query(params![client, from, to, crm])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         let reached: Record = serde_json::from_str(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?;
         let at = reached.answered_at.unwrap_or(reached.started_at);

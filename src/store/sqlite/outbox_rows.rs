@@ -8,13 +8,6 @@ use crate::outbox::policy::{Fate, LIVE_MS, Lane, RowState};
 use crate::store::error::StoreError;
 use crate::store::rows::Rows;
 
-/// The row of one item and destination, as far as an outcome needs it.
-#[derive(Clone, Copy, Debug)]
-pub struct OutboxState {
-    pub id: i64,
-    pub row: RowState,
-}
-
 /// Which end of those that wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
@@ -47,7 +40,7 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn queue(&self, crm: &Option<String>, item: &str, revision: u64, at_ms: i64) -> Result<(), StoreError> {
+    pub fn queue(&self, crm: Option<&str>, item: &str, revision: u64, at_ms: i64) -> Result<(), StoreError> {
         if let Some(crm) = crm {
             let destination = self.destination(crm)?;
             self.queue_for(destination, item, revision, at_ms)?;
@@ -163,56 +156,73 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn outbox_state(&self, destination: i64, item: &str) -> Result<Option<OutboxState>, StoreError> {
+    pub fn outbox_state(&self, destination: i64, item: &str) -> Result<Option<RowState>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT id, revision, tries FROM outbox WHERE item = ?2 AND destination = ?1")?;
+            .prepare_cached("SELECT revision, tries FROM outbox WHERE item = ?2 AND destination = ?1")?;
         let state = statement
             .query_row(params![destination, item], |row| {
-                let row_state = RowState { newest: unsigned(row.get(1)?), tries: row.get(2)? };
-                Ok(OutboxState { id: row.get(0)?, row: row_state })
+                Ok(RowState { newest: unsigned(row.get(0)?), tries: row.get(1)? })
             })
             .optional()?;
         Ok(state)
     }
 
-    /// Writes down what became of a row.
+    /// Writes down what became of a row of which `sent` was delivered.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn apply(&self, state: OutboxState, item: &str, fate: &Fate, at_ms: i64) -> Result<(), StoreError> {
+    pub fn apply(&self, destination: i64, item: &str, sent: u64, fate: &Fate, at_ms: i64) -> Result<(), StoreError> {
         let due = |delay_ms: u64| at_ms.saturating_add(signed(delay_ms));
         match fate {
-            Fate::Delete => self.drop_row(state.id)?,
+            Fate::Delete => self.delivered(destination, item, sent)?,
             Fate::SendNewer | Fate::Held => {}
             Fate::Raise { revision, delay_ms } => {
                 if !self.raise(item, *revision)? {
-                    return self.drop_row(state.id);
+                    return self.delivered(destination, item, u64::MAX);
                 }
                 self.connection
                     .prepare_cached(
-                        "UPDATE outbox SET revision = ?2, tries = tries + 1, state = ?3, due = ?4 WHERE id = ?1",
+                        "UPDATE outbox SET revision = ?3, tries = tries + 1, state = ?4, due = ?5
+                         WHERE item = ?2 AND destination = ?1",
                     )?
-                    .execute(params![state.id, signed(*revision), i64::from(*delay_ms > 0), due(*delay_ms)])?;
+                    .execute(params![destination, item, signed(*revision), i64::from(*delay_ms > 0), due(*delay_ms)])?;
             }
             Fate::Park { reason } => {
                 self.connection
-                    .prepare_cached("UPDATE outbox SET state = 2, last_error = ?2, tries = tries + 1 WHERE id = ?1")?
-                    .execute(params![state.id, reason])?;
+                    .prepare_cached(
+                        "UPDATE outbox SET state = 2, last_error = ?3, tries = tries + 1
+                         WHERE item = ?2 AND destination = ?1",
+                    )?
+                    .execute(params![destination, item, reason])?;
             }
             Fate::Delay { delay_ms, why } => {
                 self.connection
                     .prepare_cached(
-                        "UPDATE outbox SET state = 1, due = ?2, last_error = ?3, tries = tries + 1 WHERE id = ?1",
+                        "UPDATE outbox SET state = 1, due = ?3, last_error = ?4, tries = tries + 1
+                         WHERE item = ?2 AND destination = ?1",
                     )?
-                    .execute(params![state.id, due(*delay_ms), why])?;
+                    .execute(params![destination, item, due(*delay_ms), why])?;
             }
             Fate::Wait { why } => {
                 self.connection
-                    .prepare_cached("UPDATE outbox SET last_error = ?2, tries = tries + 1 WHERE id = ?1")?
-                    .execute(params![state.id, why])?;
+                    .prepare_cached(
+                        "UPDATE outbox SET last_error = ?3, tries = tries + 1 WHERE item = ?2 AND destination = ?1",
+                    )?
+                    .execute(params![destination, item, why])?;
             }
         }
+        Ok(())
+    }
+
+    /// Removes the row of an item, unless something newer than `revision` came.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn delivered(&self, destination: i64, item: &str, revision: u64) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached("DELETE FROM outbox WHERE item = ?2 AND destination = ?1 AND revision <= ?3")?
+            .execute(params![destination, item, signed(revision)])?;
         Ok(())
     }
 
