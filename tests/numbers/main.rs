@@ -337,6 +337,7 @@ fn what_is_no_number_is_refused_and_not_cleaned() {
         ("89161234567\n", DialError::Character('\n')),
         ("89161234567\r\nAction: Originate", DialError::Character('\r')),
         ("89161234567 доб. 12\r\n", DialError::Character('д')),
+        ("89161234567 доб.\n12", DialError::Character('д')),
         ("8916123\u{0}4567", DialError::Character('\u{0}')),
         ("89161234567,1,Hangup", DialError::Character(',')),
         ("89161234567&PJSIP/101", DialError::Character('&')),
