@@ -1,17 +1,15 @@
-//! `outbox`, `backup`, `forget`: what changes the database. The running service is asked to do it; without one the same
-//! keeper is started here, for the one order.
+//! `outbox`, `backup`, `forget`. What changes the database is the running service's to do, which is asked for it; without one
+//! it is done here.
 
 use std::io::{BufRead, IsTerminal};
 use std::path::Path;
-use std::time::Duration;
 
 use super::{Failure, calls, print, show};
-use crate::clock::Now;
 use crate::config::Config;
 use crate::daemon::control::{self, Answer, Request};
 use crate::daemon::process::exit;
-use crate::daemon::queues::Released;
-use crate::store::{Opened, Plan};
+use crate::store::Desk;
+use crate::store::rows::Rows;
 
 /// More rows than this nobody reads; the count above the list is of all.
 const LISTED: usize = 500;
@@ -100,17 +98,10 @@ pub fn backup(config: &Config, file: &Path) -> Result<(), Failure> {
     if file.exists() {
         return Err(Failure::new(exit::USAGE, format!("{} exists; a backup overwrites nothing", file.display())));
     }
-    // The service may not write where we may, so it writes beside its database, and we carry the copy from there.
-    let mut beside = config.store.path.as_os_str().to_owned();
-    beside.push(format!(".backup-{}", std::process::id()));
-    let beside = Path::new(&beside);
-    let made = order(config, &Request::Backup { to: beside.to_owned() });
-    let carried = made.and_then(|_| {
-        std::fs::copy(beside, file)
-            .map_err(|error| Failure::new(exit::IO, format!("cannot write {}: {error}", file.display())))
-    });
-    let _ = std::fs::remove_file(beside);
-    let bytes = carried?;
+    calls::open(config)?
+        .backup(file)
+        .map_err(|error| Failure::new(exit::IO, format!("cannot write {}: {error}", file.display())))?;
+    let bytes = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     print(&format!("{} ({} kB)\n", file.display(), bytes / 1024))
 }
 
@@ -135,7 +126,7 @@ fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     Err(Failure::new(exit::TEMPORARY, "nothing was changed"))
 }
 
-/// Has the order carried out, by the running service or by a keeper of our own.
+/// Has the order carried out, by the running service or here.
 fn order(config: &Config, request: &Request) -> Result<u64, Failure> {
     let database = &config.store.path;
     let answer = match control::ask_service(database, request) {
@@ -157,23 +148,14 @@ fn without_service(config: &Config, request: &Request) -> Result<Answer, Failure
         let text = format!("there is no database {} yet: has the service run?", config.store.path.display());
         return Err(Failure::new(exit::NO_INPUT, text));
     }
-    let opened =
-        Opened::open(&config.store, Now::read()).map_err(|error| Failure::new(error.exit_code(), error.to_string()))?;
-    let (alarms, _unheard) = crossbeam_channel::bounded(1);
-    let plan: Plan<Released> = Plan {
-        destinations: Vec::new(),
-        follow_up_days: config.calls.follow_up_days,
-        release: Box::new(|_| {}),
-        alarms,
-        clock: Now::read,
-        seed: 0,
-        queue_max: 16,
-        stop_grace_ms: u64::try_from(Duration::from_secs(1).as_millis()).unwrap_or(1000),
+    let desk = Desk::open(&config.store.path).map_err(|error| Failure::new(exit::IO, error.to_string()))?;
+    let done = match request.clone() {
+        Request::Retry { row, crm } => desk.retry(&control::rows(row, crm)),
+        Request::Drop { row } => desk.drop_rows(&Rows::One(row)),
+        Request::Forget { number } => desk.forget(&number).map(|forgotten| forgotten.records),
     };
-    let keeper = opened.keep(plan).map_err(|error| Failure::new(exit::SYSTEM, format!("no thread: {error}")))?;
-    let answer = control::order(request, &keeper.inputs);
-    drop(keeper.inputs);
-    drop(keeper.outcomes);
-    let _ = keeper.thread.join();
-    Ok(answer)
+    Ok(match done {
+        Ok(count) => Answer::Done { count },
+        Err(error) => Answer::Failed { why: error.to_string() },
+    })
 }

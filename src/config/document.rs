@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use serde::Deserialize;
+
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -310,6 +310,8 @@ fn environment_name(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Deserialize, Default, Debug, PartialEq)]

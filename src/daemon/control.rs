@@ -1,8 +1,8 @@
 //! The way of the command line into the running service: a unix socket beside the database, one JSON line each way.
 //!
-//! Only who may write into the state folder may speak here. What is asked is the keeper's to do; without a running
-//! service the command line opens the database itself and gives the same [`Order`]s to a keeper of its own
-//! ([`crate::cli`]).
+//! Only who may write into the state folder may speak here. What is asked is the keeper's to do, so that it happens at
+//! once and in order with everything else; without a running service the command line changes the database itself, at
+//! [`crate::store::Desk`].
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -34,9 +34,6 @@ pub enum Request {
     Forget {
         number: String,
     },
-    Backup {
-        to: PathBuf,
-    },
 }
 
 /// What came of it.
@@ -56,8 +53,8 @@ pub enum Answer {
 const LONGEST_REQUEST: u64 = 8 * 1024;
 /// Who connects and says nothing is dropped.
 const SILENCE: Duration = Duration::from_secs(5);
-/// A backup of a big database takes its time.
-const LONGEST_ORDER: Duration = Duration::from_secs(600);
+/// Forgetting a client of many calls takes its time.
+const LONGEST_ORDER: Duration = Duration::from_secs(120);
 
 /// Where the socket of the service with this database lies.
 pub fn socket_path(database: &Path) -> PathBuf {
@@ -135,23 +132,21 @@ fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> io::Result<()>
 /// Has the keeper do what is asked, and waits for its answer.
 pub fn order(request: &Request, keeper: &Sender<store::Input<Released>>) -> Answer {
     match request.clone() {
-        Request::Retry { row, crm } => {
-            let rows = match (row, crm) {
-                (Some(row), _) => Rows::One(row),
-                (None, Some(crm)) => Rows::Of(crm),
-                (None, None) => Rows::All,
-            };
-            ask(keeper, |answer| Order::Retry { rows, answer })
-        }
+        Request::Retry { row, crm } => ask(keeper, |answer| Order::Retry { rows: rows(row, crm), answer }),
         Request::Drop { row } => ask(keeper, |answer| Order::Drop { rows: Rows::One(row), answer }),
         Request::Forget { number } => match answer_of(keeper, |answer| Order::Forget { number, answer }) {
             Ok(forgotten) => Answer::Done { count: forgotten.records },
             Err(why) => Answer::Failed { why },
         },
-        Request::Backup { to } => match answer_of(keeper, |answer| Order::Backup { to, answer }) {
-            Ok(()) => Answer::Done { count: 1 },
-            Err(why) => Answer::Failed { why },
-        },
+    }
+}
+
+/// Which rows a retry is about.
+pub fn rows(row: Option<i64>, crm: Option<String>) -> Rows {
+    match (row, crm) {
+        (Some(row), _) => Rows::One(row),
+        (None, Some(crm)) => Rows::Of(crm),
+        (None, None) => Rows::All,
     }
 }
 

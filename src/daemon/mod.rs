@@ -93,13 +93,8 @@ impl Service {
     pub fn start(config: Config) -> Result<Self, Fault> {
         check_descriptors(&config)?;
         mark_aborts(&config);
-        let opened = Opened::open(&config.store, Now::read())
+        let mut opened = Opened::open(&config.store, Now::read())
             .map_err(|error| Fault { code: error.exit_code(), text: error.to_string() })?;
-        for id in &opened.quarantined {
-            log::error!(
-                "{id}: set aside: the service fell over it three times; its calls stay as they were last stored"
-            );
-        }
         let (alarm_sender, alarms) = bounded(queues::ALARMS.capacity);
         let (notice_sender, notices) = bounded(queues::NOTICES.capacity);
         let (request_sender, requests) = bounded(queues::REQUESTS.capacity);
@@ -115,8 +110,8 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
-        let (calls, restored) = (Calls::new(config.rules()), opened.restored);
-        let opened = Opened { restored: Vec::new(), ..opened };
+        let calls = Calls::new(config.rules());
+        let restored = std::mem::take(&mut opened.restored);
         let plan = Plan {
             destinations: Vec::new(),
             follow_up_days: config.calls.follow_up_days,

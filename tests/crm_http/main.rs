@@ -63,7 +63,8 @@ pub fn send(crm: &Arc<Crm>, batch: Batch) -> (Batch, Outcome) {
         .spawn(move || sender::run(crm, receiver, done, RequestLog::none(), no_links()))
         .expect("a thread");
     work.send(batch).expect("the sender waits for work");
-    let answer = outcomes.recv_timeout(Duration::from_secs(60)).expect("every batch comes back");
+    let back = outcomes.recv_timeout(Duration::from_secs(60)).expect("every batch comes back");
+    let answer = (back.batch, back.outcome);
     drop(work);
     thread.join().expect("a sender without work ends");
     answer

@@ -13,7 +13,7 @@ use pinconnector::call::record::{
 };
 use pinconnector::clock;
 use pinconnector::crm::{LastRequests, RequestLog, sender, webhook};
-use pinconnector::outbox::{Delivery, Outcome, Verdict};
+use pinconnector::outbox::{Delivered, Delivery, Outcome, Verdict};
 
 use crate::scripted::{Asked, Reply, Server};
 use crate::{SECRET, batch, client, crm, delivery, no_links, send, signature};
@@ -361,13 +361,13 @@ fn senders_work_side_by_side_and_end_when_there_is_no_more_work() {
     server.next();
     for n in 2..=9 {
         work.send(batch(vec![delivery(&format!("fast-{n}-1"), 1)])).expect("the other sender is idle");
-        let (back, outcome) = outcomes.recv().expect("an outcome");
+        let Delivered { batch: back, outcome } = outcomes.recv().expect("an outcome");
         assert_eq!(back.deliveries[0].record_id, format!("fast-{n}-1"));
         assert_eq!(outcome, Outcome::Answered(vec![Verdict::Saved]));
     }
     assert!(started.elapsed() < Duration::from_millis(1500), "one that hangs does not hold up the other");
     drop(work);
-    let (back, outcome) = outcomes.recv().expect("the slow one comes back, too");
+    let Delivered { batch: back, outcome } = outcomes.recv().expect("the slow one comes back, too");
     assert_eq!(back.deliveries[0].record_id, "slow-1-1");
     assert!(matches!(outcome, Outcome::CrmDown { .. }));
     for thread in threads {

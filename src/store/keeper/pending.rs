@@ -220,5 +220,6 @@ fn delivery(pending: &PendingRecord) -> Option<Delivery> {
         revision: pending.record.revision,
         body: serde_json::to_string(&pending.record).ok()?.into(),
         changed_at_ms: pending.changed_at_ms,
+        told: None,
     })
 }
