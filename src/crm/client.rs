@@ -32,16 +32,30 @@ pub const ANSWER_LIMIT_BYTES: u64 = 1 << 20;
 pub struct Post<'a> {
     /// For the log: `records`, `users`, `StartApp`, ...
     pub op: &'static str,
-    pub content_type: &'static str,
+    pub content: Content,
     pub body: &'a [u8],
     /// For the whole request; `None` is the CRM's own setting.
     pub timeout: Option<Duration>,
     pub answer_limit_bytes: u64,
 }
 
+/// What a body is, and so how the sender proves who he is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// The head carries a signature over it.
+    SignedJson,
+    /// It carries the secret itself.
+    Form,
+}
+
 impl<'a> Post<'a> {
     pub fn json(op: &'static str, body: &'a [u8]) -> Self {
-        Self { op, content_type: "application/json", body, timeout: None, answer_limit_bytes: ANSWER_LIMIT_BYTES }
+        let (content, timeout, answer_limit_bytes) = (Content::SignedJson, None, ANSWER_LIMIT_BYTES);
+        Self { op, content, body, timeout, answer_limit_bytes }
+    }
+
+    pub fn form(op: &'static str, body: &'a [u8]) -> Self {
+        Self { content: Content::Form, ..Self::json(op, body) }
     }
 }
 
@@ -142,21 +156,27 @@ impl Client {
 
     fn request<'b>(&self, post: &Post<'b>, at: Now) -> Request<&'b [u8]> {
         let crm = &self.crm;
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).expect("the system has random numbers: TLS and nonces cannot do without");
-        let signed = sign::Signed {
-            method: "POST",
-            path: crm.endpoint.path_and_query().map_or("/", |path| path.as_str()),
-            time_s: at.wall_ms.div_euclid(1000),
-            nonce: &sign::nonce(random),
-            body: post.body,
-        };
-        let mut request = Request::post(crm.endpoint.clone())
-            .header(header::CONTENT_TYPE, post.content_type)
-            .header(sign::KEY_HEADER, &crm.name)
-            .header(sign::TIME_HEADER, signed.time_s)
-            .header(sign::NONCE_HEADER, signed.nonce)
-            .header(sign::SIGNATURE_HEADER, sign::signature(&crm.secret, &signed));
+        let mut request = Request::post(crm.endpoint.clone());
+        match post.content {
+            Content::Form => request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded"),
+            Content::SignedJson => {
+                let mut random = [0; 16];
+                getrandom::fill(&mut random).expect("the system has random numbers: TLS and nonces cannot do without");
+                let signed = sign::Signed {
+                    method: "POST",
+                    path: crm.endpoint.path_and_query().map_or("/", |path| path.as_str()),
+                    time_s: at.wall_ms.div_euclid(1000),
+                    nonce: &sign::nonce(random),
+                    body: post.body,
+                };
+                request = request
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .header(sign::KEY_HEADER, &crm.name)
+                    .header(sign::TIME_HEADER, signed.time_s)
+                    .header(sign::NONCE_HEADER, signed.nonce)
+                    .header(sign::SIGNATURE_HEADER, sign::signature(&crm.secret, &signed));
+            }
+        }
         if let Some((name, value)) = &crm.header {
             request = request.header(name, value);
         }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::answer::Fault;
 use super::client::{Client, Post};
 use super::log::RequestLog;
 use super::settings::{Crm, Kind};
-use super::{calls_module, webhook};
+use super::{calls_module, pbxmanager, webhook};
 use crate::clock::Now;
 use crate::outbox::{Batch, Delivered, Outcome};
 
@@ -60,21 +61,15 @@ pub fn run(
 }
 
 /// Sends one batch and judges the answer.
-pub fn send(client: &mut Client, batch: &mut Batch, _recording_link: &RecordingLink) -> Outcome {
-    match client.crm().kind {
-        Kind::Webhook => {
-            let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
-            match client.post(Post::json("records", &body)) {
-                Ok(answer) => webhook::judge(&answer, batch.deliveries.len()),
-                Err(none) => super::answer::Fault::from(none).into(),
-            }
-        }
-        Kind::Calls => {
-            let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
-            match client.post(Post::json("records", &body)) {
-                Ok(answer) => calls_module::judge_records(&answer, &batch.deliveries),
-                Err(none) => super::answer::Fault::from(none).into(),
-            }
-        }
+pub fn send(client: &mut Client, batch: &mut Batch, recording_link: &RecordingLink) -> Outcome {
+    let kind = client.crm().kind;
+    if kind == Kind::PbxManager {
+        return pbxmanager::send(client, &mut batch.deliveries, recording_link);
+    }
+    let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
+    match client.post(Post::json("records", &body)) {
+        Ok(answer) if kind == Kind::Calls => calls_module::judge_records(&answer, &batch.deliveries),
+        Ok(answer) => webhook::judge(&answer, batch.deliveries.len()),
+        Err(none) => Fault::from(none).into(),
     }
 }

@@ -12,6 +12,7 @@ use ureq::http::header::{HeaderName, HeaderValue};
 use ureq::http::{Uri, uri};
 use ureq::tls::{Certificate, PemItem, parse_pem};
 
+use super::pbxmanager::NumberForm;
 use crate::secret::Secret;
 
 /// One `[[crm]]` section as written.
@@ -21,7 +22,7 @@ pub struct CrmSettings {
     /// One word, unique: the key of signed requests in both directions, and the `crm` of its records.
     pub name: String,
     pub kind: Kind,
-    /// For `calls` where vTiger is (as `https://crm.example.com` or `https://example.com/crm`), for
+    /// For `calls` and `pbxmanager` where vTiger is (as `https://crm.example.com` or `https://example.com/crm`), for
     /// `webhook` the whole address.
     pub url: String,
     /// The shared secret; `$NAME` takes it from the environment.
@@ -33,7 +34,7 @@ pub struct CrmSettings {
     /// Requests in flight at once, 1 to 8.
     #[serde(default = "CrmSettings::default_senders")]
     pub senders: u8,
-    /// Records in one request at most; by default 50 for `calls`, 1 for `webhook`.
+    /// Records in one request at most; by default 50 for `calls`, else 1.
     #[serde(default)]
     pub batch: Option<u16>,
     /// Which conversations belong to this CRM.
@@ -48,6 +49,10 @@ pub struct CrmSettings {
     /// One header more in every request, for a proxy or receiver that wants one.
     #[serde(default)]
     pub header: Option<Header>,
+    /// `pbxmanager` only: clients' numbers are sent by this many last digits (7 to 15), so that vTiger finds the card however
+    /// the number is written there; by default ten in +7 and +1, elsewhere numbers go as Asterisk gave them.
+    #[serde(default)]
+    pub lookup_digits: Option<u8>,
     /// PEM file of the authorities to trust instead of the built-in public ones.
     #[serde(default)]
     pub ca: Option<PathBuf>,
@@ -83,6 +88,8 @@ impl CrmSettings {
 pub enum Kind {
     /// The vTiger module «Calls» that comes with the connector.
     Calls,
+    /// vTiger's own module PBXManager, unmodified.
+    PbxManager,
     /// Any other: a POST of JSON to one address.
     Webhook,
 }
@@ -140,7 +147,8 @@ pub struct Crm {
     pub timeout: Duration,
     pub connect_timeout: Duration,
     pub(super) secret: Secret,
-    /// Where requests go: for `calls` the callback within vTiger.
+    pub(super) number_form: NumberForm,
+    /// Where requests go: for `calls` and `pbxmanager` the callback within vTiger.
     pub(super) endpoint: Uri,
     pub(super) header: Option<(HeaderName, HeaderValue)>,
     /// The header's value once more, to be masked where an answer repeats it.
@@ -150,6 +158,7 @@ pub struct Crm {
 }
 
 const CALLS_CALLBACK: &str = "/modules/Calls/callbacks/Connector.php";
+const PBXMANAGER_CALLBACK: &str = "/modules/PBXManager/callbacks/PBXManager.php";
 /// No secret and no list of authorities is longer.
 const MAX_SECRET_BYTES: u64 = 4096;
 const MAX_CA_BYTES: u64 = 4 << 20;
@@ -177,6 +186,7 @@ impl Crm {
             timeout: Duration::from_secs(settings.timeout_s.into()),
             connect_timeout: Duration::from_secs(settings.connect_timeout_s.into()),
             secret,
+            number_form: NumberForm { last_digits: settings.lookup_digits },
             endpoint,
             header,
             header_value: settings.header.as_ref().map(|h| h.value.clone()),
@@ -238,7 +248,8 @@ fn warning(key: &'static str, message: impl Into<String>) -> Problem {
 fn default_batch(kind: Kind) -> u16 {
     match kind {
         Kind::Calls => 50,
-        Kind::Webhook => 1,
+        // The stock module takes one event a request anyway, and what it took is safest on disk at once.
+        Kind::PbxManager | Kind::Webhook => 1,
     }
 }
 
@@ -253,6 +264,17 @@ fn check_plain_values(settings: &CrmSettings, problems: &mut Vec<Problem>) {
     }
     if let Some(batch) = settings.batch.filter(|b| !(1..=50).contains(b)) {
         problems.push(fatal("batch", format!("{batch} records in one request: 1 to 50 are allowed")));
+    }
+    match settings.lookup_digits {
+        Some(_) if settings.kind != Kind::PbxManager => {
+            problems
+                .push(fatal("lookup_digits", "is for kind = \"pbxmanager\" only; others compare numbers themselves"));
+        }
+        Some(digits) if !(7..=15).contains(&digits) => {
+            problems
+                .push(fatal("lookup_digits", format!("{digits}: 7 to 15 are allowed; fewer find the wrong clients")));
+        }
+        _ => {}
     }
     if !(1..=300).contains(&settings.timeout_s) {
         problems.push(fatal("timeout_s", format!("{} s: 1 to 300 are allowed", settings.timeout_s)));
@@ -298,14 +320,15 @@ fn endpoint(settings: &CrmSettings, problems: &mut Vec<Problem>) -> Option<Uri> 
     }
     let path = match settings.kind {
         Kind::Webhook => parsed.path_and_query().map_or("/", uri::PathAndQuery::as_str).to_owned(),
-        Kind::Calls => {
+        Kind::Calls | Kind::PbxManager => {
             if parsed.query().is_some() {
                 problems.push(fatal("url", format!("{url:?}: where vTiger is, without ?…")));
                 return None;
             }
             // People paste what the browser shows.
             let folder = parsed.path().trim_end_matches("index.php").trim_end_matches('/');
-            format!("{}{CALLS_CALLBACK}", folder.trim_end_matches(CALLS_CALLBACK))
+            let callback = if settings.kind == Kind::Calls { CALLS_CALLBACK } else { PBXMANAGER_CALLBACK };
+            format!("{}{callback}", folder.trim_end_matches(callback))
         }
     };
     let whole = Uri::builder().scheme(scheme).authority(authority.clone()).path_and_query(path).build();

@@ -2,6 +2,8 @@
 
 mod calls;
 mod failures;
+mod pbxmanager;
+mod records;
 mod scripted;
 mod signature;
 mod tls;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use pinconnector::crm::{Client, Crm, CrmSettings, RequestLog, sender};
-use pinconnector::outbox::{Batch, Delivery, Outcome};
+use pinconnector::outbox::{Batch, Delivered, Delivery, Outcome};
 
 /// The secret of every example under `wire/`.
 pub const SECRET: &str = "b9c1b0a8f7d64e0c9a3c5d7e1f20314255667788";
@@ -63,11 +65,10 @@ pub fn send(crm: &Arc<Crm>, batch: Batch) -> (Batch, Outcome) {
         .spawn(move || sender::run(crm, receiver, done, RequestLog::none(), no_links()))
         .expect("a thread");
     work.send(batch).expect("the sender waits for work");
-    let back = outcomes.recv_timeout(Duration::from_secs(60)).expect("every batch comes back");
-    let answer = (back.batch, back.outcome);
+    let Delivered { batch, outcome } = outcomes.recv_timeout(Duration::from_secs(60)).expect("every batch comes back");
     drop(work);
     thread.join().expect("a sender without work ends");
-    answer
+    (batch, outcome)
 }
 
 /// What is said of a CRM that is down.

@@ -8,89 +8,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use pinconnector::call::record::{
-    Direction, EndedBy, FollowUp, Moment, Reason, Record, Recording, RecordingState, Source, Span, Status, Step,
-    StepKind, TransferKind,
+    Direction, EndedBy, FollowUp, Reason, Record, Recording, RecordingState, Span, Status, StepKind, TransferKind,
 };
-use pinconnector::clock;
 use pinconnector::crm::{LastRequests, RequestLog, sender, webhook};
 use pinconnector::outbox::{Delivered, Delivery, Outcome, Verdict};
 
+use crate::records::{at, bare, step, stored};
 use crate::scripted::{Asked, Reply, Server};
 use crate::{SECRET, batch, client, crm, delivery, no_links, send, signature};
 
 fn wire(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/wire/webhook").join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn at(text: &str) -> Moment {
-    Moment(clock::parse_rfc3339(text).expect("a time"))
-}
-
-fn step(at: Moment, step: StepKind, who: Option<&str>, place: Option<&str>) -> Step {
-    let text = |text: Option<&str>| text.map(str::to_owned);
-    Step { at, step, who: text(who), at_place: text(place), to: None, how: None, seconds: None }
-}
-
-fn bare(
-    id: &str,
-    conversation: &str,
-    revision: u64,
-    direction: Direction,
-    status: Status,
-    started_at: Moment,
-) -> Record {
-    Record {
-        id: id.to_owned(),
-        conversation: conversation.to_owned(),
-        pbx: "msk".to_owned(),
-        revision,
-        source: Source::Ami,
-        direction,
-        status,
-        reason: None,
-        lead: true,
-        client_number: None,
-        client_number_normalized: None,
-        client_name: None,
-        client_id: None,
-        from: None,
-        to: None,
-        did: None,
-        extension: None,
-        phone: None,
-        trunk: None,
-        started_at,
-        answered_at: None,
-        ended_at: None,
-        ring_seconds: None,
-        talk_seconds: None,
-        total_seconds: None,
-        hangup_cause: None,
-        ended_by: None,
-        queue: None,
-        menu: None,
-        wait_seconds: None,
-        voicemail: None,
-        transferred_from: None,
-        transferred_to: None,
-        transfer: None,
-        picked_up_from: None,
-        recordings: Vec::new(),
-        click_to_call: false,
-        request: None,
-        crm_record: None,
-        user: None,
-        follow_up: None,
-        follow_up_tries: None,
-        follow_up_call: None,
-        followed_up_at: None,
-        outside_hours: false,
-        crm: Some("vtiger".to_owned()),
-        variables: BTreeMap::new(),
-        timeline: Vec::new(),
-        superseded_by: None,
-    }
 }
 
 /// A client who rings now: `records.request`.
@@ -176,16 +105,6 @@ fn backlog() -> Vec<Record> {
         )
     };
     vec![missed, answered]
-}
-
-fn stored(record: &Record, changed_at_ms: i64) -> Delivery {
-    Delivery {
-        record_id: record.id.clone(),
-        revision: record.revision,
-        body: serde_json::to_string(record).expect("a record is JSON").into(),
-        changed_at_ms,
-        told: None,
-    }
 }
 
 #[test]
