@@ -23,7 +23,8 @@ pub struct CallState {
     pub heard: Receiver<FromPbx>,
     pub told: Receiver<Told>,
     pub keeper: Sender<store::Input<Released>>,
-    pub links: Arc<Links>,
+    /// The only owner of the ways to Asterisk: when it lets go of them, the links end.
+    pub links: Option<Arc<Links>>,
     pub notices: Sender<Notice>,
     /// Names of the exchanges, by [`PbxId`].
     pub names: Vec<String>,
@@ -32,7 +33,8 @@ pub struct CallState {
 }
 
 impl CallState {
-    /// Runs until nobody is left who could say anything, that is until every sender of `heard` and `told` is dropped.
+    /// Runs until nobody is left who could say anything. The end of `told` is the wish to stop: the links are let go, which
+    /// ends them, which ends `heard`; what they still said is taken in.
     pub fn run(mut self) {
         let (mut heard_open, mut told_open) = (true, true);
         while heard_open || told_open {
@@ -45,7 +47,10 @@ impl CallState {
                 },
                 recv(if told_open { &self.told } else { &nothing_told }) -> told => match told {
                     Ok(told) => self.told(told),
-                    Err(_) => told_open = false,
+                    Err(_) => {
+                        told_open = false;
+                        self.links = None;
+                    }
                 },
                 default(timeout) => self.step(Now::read(), Input::Tick, Vec::new()),
             }
@@ -121,7 +126,11 @@ impl CallState {
                     save.items.push(Item::Change(change));
                 }
                 Effect::Amend { record_id, amendment } => save.items.push(Item::Amend { record_id, amendment }),
-                Effect::Ask { pbx, action_id, action } => self.links.ask(pbx, action_id, action),
+                Effect::Ask { pbx, action_id, action } => {
+                    if let Some(links) = &self.links {
+                        links.ask(pbx, action_id, action);
+                    }
+                }
                 Effect::AskAfterCommit { pbx, action_id, action } => {
                     save.release.push(Released::Ask { pbx, action_id, action });
                 }

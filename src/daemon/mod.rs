@@ -1,8 +1,10 @@
 //! The shell: wires threads and queues around the core and runs until told to stop.
 //!
-//! Start: limits, database, CRM senders, keeper, open calls back into the core, `call-state`, links, control socket, READY. Stop
-//! is the same backwards, each thread ending because the sender before it was dropped: links, then `call-state`, then the
-//! keeper (which commits the rest and waits for batches under way), then the senders.
+//! Start: limits, database, keeper, CRM senders, open calls back into the core, `call-state`, links, control socket, READY.
+//!
+//! Stop is a chain of dropped senders. Main drops `told`; so `call-state` lets go of the links, which end, and their readers with
+//! them; so nothing more is heard and `call-state` ends; so the keeper commits the rest, waits for batches under way and
+//! ends; so the senders of the CRMs have no more work.
 
 pub mod alert;
 pub mod call_state;
@@ -14,12 +16,14 @@ mod reload;
 mod senders;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::ami::{self, FromPbx};
+use crate::ami::figures::LinkFigures;
 use crate::asterisk::PbxId;
 use crate::call::{Calls, Input};
 use crate::clock::Now;
@@ -55,9 +59,11 @@ pub struct Service {
     pub(super) config: Config,
     told: Sender<Told>,
     keeper_inputs: Sender<store::Input<Released>>,
-    keeper: std::thread::JoinHandle<()>,
+    keeper: JoinHandle<()>,
     call_state: Thread,
-    links: Vec<ami::Link>,
+    links: Vec<JoinHandle<()>>,
+    /// What each link counts, in the order of the configuration.
+    pub figures: Vec<Arc<LinkFigures>>,
     senders: Vec<Thread>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
@@ -115,7 +121,7 @@ impl Service {
         let plan = Plan {
             destinations: Vec::new(),
             follow_up_days: config.calls.follow_up_days,
-            release: release(Arc::clone(&links), notice_sender.clone()),
+            release: release(Arc::downgrade(&links), notice_sender.clone()),
             alarms: alarm_sender,
             clock: Now::read,
             seed: seed(),
@@ -128,7 +134,7 @@ impl Service {
             .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
-        let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity);
+        let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
         let (told, told_receiver) = bounded(queues::TOLD.capacity);
         let open = restored.len();
         let mut state = CallState {
@@ -136,7 +142,7 @@ impl Service {
             heard,
             told: told_receiver,
             keeper: inputs.clone(),
-            links,
+            links: Some(links),
             notices: notice_sender,
             names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
             last_ms: 0,
@@ -150,11 +156,14 @@ impl Service {
         let call_state = Thread::start("call-state", move || state.run())
             .map_err(|error| Fault::system("no thread for the calls", &error))?;
 
-        let mut running = Vec::new();
+        let (mut running, mut figures) = (Vec::new(), Vec::new());
         for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
             let pbx = PbxId(u16::try_from(nth).expect("fewer than 65,536 exchanges"));
-            let link = ami::Link::start(pbx, section, config.calls.keep_variables.clone(), heard_sender.clone(), asked)
-                .map_err(|error| Fault::system("no threads for the link to Asterisk", &error))?;
+            let counted = Arc::new(LinkFigures::default());
+            figures.push(Arc::clone(&counted));
+            let settings = section.link(pbx, &config.calls.keep_variables);
+            let link = ami::link::start(settings, asked, heard_sender.clone(), counted, None)
+                .map_err(|error| Fault::system("no thread for the link to Asterisk", &error))?;
             running.push(link);
         }
         drop(heard_sender);
@@ -167,6 +176,7 @@ impl Service {
             keeper,
             call_state,
             links: running,
+            figures,
             senders,
             control,
             outcomes,
@@ -187,9 +197,6 @@ impl Service {
     pub fn stop(self) {
         let until = Instant::now() + GRACE;
         drop(self.control);
-        for link in self.links {
-            link.stop(until);
-        }
         drop(self.told);
         let mut left = Vec::new();
         let mut join = |thread: Thread| {
@@ -199,6 +206,10 @@ impl Service {
             }
         };
         join(self.call_state);
+        for link in self.links.into_iter().filter(JoinHandle::is_finished) {
+            // Nothing is heard any more, so every link is past its work.
+            let _ = link.join();
+        }
         drop(self.keeper_inputs);
         drop(self.outcomes);
         while !self.keeper.is_finished() && Instant::now() < until {
@@ -220,9 +231,12 @@ impl Service {
 }
 
 /// What the keeper does with what a commit released.
-fn release(links: Arc<Links>, notices: Sender<Notice>) -> Box<dyn FnMut(Released) + Send> {
+fn release(links: Weak<Links>, notices: Sender<Notice>) -> Box<dyn FnMut(Released) + Send> {
     Box::new(move |released| match released {
-        Released::Ask { pbx, action_id, action } => links.ask(pbx, action_id, action),
+        Released::Ask { pbx, action_id, action } => match links.upgrade() {
+            Some(links) => links.ask(pbx, action_id, action),
+            None => log::debug!("a question is not asked any more, we are stopping"),
+        },
         Released::Request { request, state, reason } => {
             log::info!(
                 "{request}: click-to-call is {state:?}{}",

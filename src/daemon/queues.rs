@@ -21,9 +21,10 @@ pub struct Queue {
 pub const HEARD: Queue = Queue {
     from: "ami-reader",
     to: "call-state",
-    carries: "ami::FromPbx",
-    capacity: 65_536,
-    when_full: "the reader waits (earlier at 32 MB), then TCP holds Asterisk back until its writetimeout",
+    carries: "ami::FromPbx, one read of at most 32 kB each",
+    // For each exchange: 32 MB as Asterisk said it, about 65,536 events.
+    capacity: crate::ami::reader::QUEUE_READS,
+    when_full: "the reader waits, then TCP holds Asterisk back until its writetimeout",
 };
 
 /// What everybody else says.
@@ -49,7 +50,7 @@ pub const ASKED: Queue = Queue {
     from: "call-state, store-keeper (after a commit)",
     to: "ami-link",
     carries: "(ActionId, Action)",
-    capacity: 256,
+    capacity: crate::ami::link::ACTIONS_WAITING,
     when_full: "the question is dropped and logged: a list is asked again at the next audit, a click-to-call fails",
 };
 
