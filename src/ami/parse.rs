@@ -250,8 +250,10 @@ impl Parser {
         let mut raw = [RawLeg::default(); N];
         for line in message.lines().skip(1) {
             for (prefix, raw) in prefixes.iter().zip(&mut raw) {
-                if let Some(rest) = line.strip_prefix(prefix.as_bytes()) {
-                    raw.take(rest);
+                let prefix = prefix.as_bytes();
+                // A byte first: most lines have none of the prefixes.
+                if prefix.is_empty() || (line.first() == prefix.first() && line.starts_with(prefix)) {
+                    raw.take(&line[prefix.len()..]);
                 }
             }
         }
@@ -460,7 +462,10 @@ fn is_nothing(bytes: &[u8]) -> bool {
 
 fn known(bytes: Option<&[u8]>) -> Cow<'_, str> {
     match bytes {
-        Some(bytes) if !is_nothing(bytes) => String::from_utf8_lossy(bytes),
+        Some(bytes) if !is_nothing(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(bytes),
+        },
         _ => Cow::Borrowed(""),
     }
 }

@@ -2,7 +2,9 @@
 
 pub mod args;
 mod calls;
+mod capture;
 mod check;
+mod demo;
 pub mod help;
 mod logger;
 mod orders;
@@ -100,6 +102,8 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::OutboxList { json } => orders::list(&config()?, json),
         Command::OutboxRetry { record, crm } => orders::retry(&config()?, record.as_deref(), crm),
         Command::OutboxDrop { record, yes } => orders::drop_row(&config()?, &record, yes),
+        Command::Capture { file, pbx, seconds } => capture::capture(&config()?, &file, pbx.as_deref(), seconds),
+        Command::Demo { fast, json } => demo::demo(fast, json),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
         Command::Help { topic } => print(&match topic {
@@ -109,7 +113,6 @@ fn execute(line: Line) -> Result<(), Failure> {
             })?,
         }),
         Command::Version => print(&format!("pinconnector {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Capture { .. } | Command::Demo { .. } => Ok(()),
     }
 }
 

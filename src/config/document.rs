@@ -6,7 +6,6 @@
 use std::ops::Range;
 use std::path::Path;
 
-
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};

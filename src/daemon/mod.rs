@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::ami::{self, FromPbx};
 use crate::ami::figures::LinkFigures;
+use crate::ami::{self, FromPbx};
 use crate::asterisk::PbxId;
 use crate::call::{Calls, Input};
 use crate::clock::Now;

@@ -8,28 +8,32 @@ mod stories;
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, never, select};
+use crossbeam_channel::{Receiver, bounded, never, select};
 use jiff::tz::TimeZone;
 
 use super::{Failure, show};
-use crate::ami::stage::{Pace, Stage};
+use crate::ami::stage::{Pace, Programme, Stage};
 use crate::call::Record;
 use crate::config::Config;
 use crate::daemon;
 use crate::daemon::process::{self, Signal, Supervisor, exit};
+use crate::secret::Secret;
 use crate::threads::Thread;
-use stories::{STORIES, Story};
+use stories::STORIES;
 
-/// After the last byte of a story, its records must all be final within this time.
-const LAST_RECORDS: Duration = Duration::from_secs(10);
+/// A new story begins so long after the one before: their calls overlap, as in any office.
+const EVERY: Duration = Duration::from_secs(5);
+/// After the last byte of the last story, its records must all be final within this time.
+const LAST_RECORDS: Duration = Duration::from_secs(15);
 /// How long the service may take to stop.
 const STOPPING: Duration = Duration::from_secs(25);
-/// Between stories, so that a person can read.
-const PAUSE: Duration = Duration::from_millis(1500);
+const USER: &str = "demo";
+const SECRET: &str = "only-on-this-machine";
 
 /// Plays every story once, or until Ctrl-C.
 pub fn demo(fast: bool, json: bool) -> Result<(), Failure> {
@@ -38,7 +42,9 @@ pub fn demo(fast: bool, json: bool) -> Result<(), Failure> {
     let folder = Folder::new().map_err(|error| fault("no folder for the demo's database", error))?;
     let (taken_sender, taken) = bounded(1024);
     let crm = sink::start(taken_sender).map_err(|error| fault("no port for the demo's CRM", error))?;
-    let stage = Stage::start().map_err(|error| fault("no port for the demo's exchange", error))?;
+    let (programme, titles) = programme(fast).map_err(|error| fault("the stories are damaged", error))?;
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let stage = Stage::open(any_port, programme).map_err(|error| fault("no port for the demo's exchange", error))?;
     let config = configuration(stage.address().port(), crm.port(), &folder.path);
     let config = Config::parse(&config).expect("the demo's configuration is as good as its test");
 
@@ -46,14 +52,22 @@ pub fn demo(fast: bool, json: bool) -> Result<(), Failure> {
     let (ended_sender, ended) = bounded(1);
     let service = Thread::start("service", move || {
         let again = config.clone();
-        let result = daemon::run(config, &stopped, &Supervisor::silent(), &move || Ok(again.clone()));
+        let result = daemon::run(config, &stopped, &Supervisor::none(), &move || Ok(again.clone()));
         let _ = ended_sender.send(result);
     })
     .map_err(|error| fault("no thread", error))?;
 
-    let mut telling =
-        Telling { signals, taken, ended, json, newest: HashMap::new(), told: Vec::new(), began: Instant::now() };
-    let told = telling.all(&stage, if fast { Pace::Fast } else { Pace::AsRecorded });
+    let mut telling = Telling {
+        signals,
+        taken,
+        ended,
+        json,
+        titles,
+        newest: HashMap::new(),
+        told: Vec::new(),
+        began: Instant::now(),
+    };
+    let told = telling.all(stage.played());
     let _ = stop.send(Signal::Stop);
     service.join_until(Instant::now() + STOPPING);
     told?;
@@ -61,13 +75,42 @@ pub fn demo(fast: bool, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the exchange plays, and the title of each conversation in it, by its id.
+fn programme(fast: bool) -> std::io::Result<(Programme, HashMap<String, Title>)> {
+    let mut recordings = Vec::new();
+    let mut titles = HashMap::new();
+    for (nth, story) in STORIES.iter().enumerate() {
+        let recording = story.recording()?;
+        let conversation = format!("office-{}", stories::first_uniqueid(&recording));
+        titles.insert(conversation, Title { number: nth + 1, text: story.title, told: false });
+        recordings.push(recording);
+    }
+    let programme = Programme {
+        recordings,
+        plays: u32::try_from(STORIES.len()).expect("a handful"),
+        start_every: EVERY,
+        pace: if fast { Pace::Unbraked } else { Pace::Times(1.0) },
+        distinct: false,
+        user: USER.to_owned(),
+        secret: Secret::new(SECRET),
+    };
+    Ok((programme, titles))
+}
+
+struct Title {
+    /// From 1.
+    number: usize,
+    text: &'static str,
+    told: bool,
+}
+
 /// The configuration, as an administrator would write it.
 fn configuration(ami_port: u16, crm_port: u16, folder: &Path) -> String {
     format!(
-        "[[asterisk]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"demo\"\n\
-         secret = \"only-on-this-machine\"\n\n[numbers]\nregion = \"RU\"\n\n[store]\npath = {:?}\n\n\
+        "[[asterisk]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"{USER}\"\n\
+         secret = \"{SECRET}\"\n\n[numbers]\nregion = \"RU\"\n\n[store]\npath = {:?}\n\n\
          [[crm]]\nname = \"demo\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{crm_port}/\"\n\
-         secret = \"only-on-this-machine\"\n",
+         secret = \"{SECRET}\"\n",
         folder.join("demo.db")
     )
 }
@@ -84,6 +127,7 @@ struct Telling {
     taken: Receiver<Record>,
     ended: Receiver<Result<(), daemon::Fault>>,
     json: bool,
+    titles: HashMap<String, Title>,
     newest: HashMap<String, Record>,
     /// Ids in the order of their first arrival.
     told: Vec<String>,
@@ -91,43 +135,23 @@ struct Telling {
 }
 
 impl Telling {
-    fn all(&mut self, stage: &Stage, pace: Pace) -> Result<(), Failure> {
+    fn all(&mut self, played: &Receiver<()>) -> Result<(), Failure> {
         self.say(
             "An office with the phones 101, 102 and 103. The exchange is a recording of a real Asterisk 22, the CRM is a\n\
-             line printer; PINconnector between them is the real thing. Each line below is a call record as the CRM gets\n\
-             it, the moment something changes. Ctrl-C ends it.",
+             line printer; PINconnector between them is the real thing. Each line is a call record as the CRM gets it, the\n\
+             moment something changes. Ctrl-C ends it.\n",
         );
-        for (nth, story) in STORIES.iter().enumerate() {
-            match self.one(nth, story, stage, pace) {
-                Ok(()) => {}
-                Err(Ended::ByUser) => return Ok(()),
-                Err(Ended::Failed(failure)) => return Err(failure),
-            }
+        let over = self.listen(Some(played), None, |_| false);
+        let over = over.and_then(|()| self.listen(None, Some(Instant::now() + LAST_RECORDS), Self::all_final));
+        match over {
+            Ok(()) if self.all_final() => Ok(()),
+            Ok(()) => Err(Failure::new(exit::SOFTWARE, "some records did not arrive; the log above says why")),
+            Err(Ended::ByUser) => Ok(()),
+            Err(Ended::Failed(failure)) => Err(failure),
         }
-        Ok(())
     }
 
-    fn one(&mut self, nth: usize, story: &Story, stage: &Stage, pace: Pace) -> Result<(), Ended> {
-        let failed = |error: std::io::Error| Ended::Failed(Failure::new(exit::SOFTWARE, error.to_string()));
-        self.say(&format!("\n{} of {}  {}", nth + 1, STORIES.len(), story.title));
-        self.began = Instant::now();
-        let known = self.newest.len();
-        let over = stage.play(story.recording().map_err(failed)?, pace);
-        self.listen(Some(&over), None, |_| false)?;
-        // The story is told; its calls end a moment later.
-        let until = Instant::now() + LAST_RECORDS;
-        self.listen(None, Some(until), |telling| telling.all_final(known))?;
-        if !self.all_final(known) {
-            let text = "the last story's records did not arrive; the log above says why";
-            return Err(Ended::Failed(Failure::new(exit::SOFTWARE, text)));
-        }
-        if pace == Pace::AsRecorded {
-            self.listen(None, Some(Instant::now() + PAUSE), |_| false)?;
-        }
-        Ok(())
-    }
-
-    /// Shows what arrives until `over` closes, `until` comes or `enough` says so.
+    /// Shows what arrives until `over` says so, `until` comes or there is `enough`.
     fn listen(
         &mut self,
         over: Option<&Receiver<()>>,
@@ -152,11 +176,18 @@ impl Telling {
         Ok(())
     }
 
-    fn all_final(&self, known: usize) -> bool {
-        self.told.len() > known && self.told[known..].iter().all(|id| self.newest[id].ended_at.is_some())
+    fn all_final(&self) -> bool {
+        self.titles.values().all(|title| title.told) && self.newest.values().all(|record| record.ended_at.is_some())
     }
 
     fn take(&mut self, record: Record) {
+        let title = self.titles.get_mut(&record.conversation);
+        let number = title.as_ref().map_or(0, |title| title.number);
+        if let Some(title) = title.filter(|title| !title.told) {
+            title.told = true;
+            let line = format!("\n{number}  {}", title.text);
+            self.say(&line);
+        }
         let known = self.newest.get(&record.id);
         if known.is_none() {
             self.told.push(record.id.clone());
@@ -168,7 +199,7 @@ impl Telling {
             out(&serde_json::to_string(&record).expect("a record has only text keys"));
         } else if is_news {
             let at = self.began.elapsed();
-            out(&format!("  {:>3}.{} s  {}", at.as_secs(), at.subsec_millis() / 100, show::line(&record)));
+            out(&format!("{number}  {:>3}.{} s  {}", at.as_secs(), at.subsec_millis() / 100, show::line(&record)));
         }
         self.newest.insert(record.id.clone(), record);
     }

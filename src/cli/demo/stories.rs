@@ -44,6 +44,14 @@ impl Story {
     }
 }
 
+/// The uniqueid of the first channel, which names the conversation.
+pub fn first_uniqueid(recording: &Recording) -> String {
+    let text = String::from_utf8_lossy(recording.ami());
+    let channel = text.split("Event: Newchannel").nth(1).unwrap_or_default();
+    let line = channel.lines().find_map(|line| line.strip_prefix("Uniqueid: "));
+    line.unwrap_or_default().trim().to_owned()
+}
+
 /// What a gzip file holds (RFC 1952), as `gzip -n` or `gzip` writes it.
 fn unpack(packed: &[u8]) -> io::Result<Vec<u8>> {
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "not a gzip file");
@@ -66,6 +74,7 @@ mod tests {
             let recording = story.recording().expect(story.title);
             assert!(recording.ami().starts_with(b"Asterisk Call Manager/"), "{}", story.title);
             assert!(recording.marks().count() > 10, "{}", story.title);
+            assert!(first_uniqueid(&recording).contains('.'), "{}", story.title);
         }
     }
 }
