@@ -3,3 +3,4 @@
 pub mod ami;
 pub mod asterisk;
 pub mod clock;
+pub mod secret;
