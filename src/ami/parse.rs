@@ -22,7 +22,8 @@ pub enum Parsed {
 }
 
 /// Channel variables whose `VarSet` is an event, beside `PINCONNECTOR_*` and the configured ones.
-const KEPT_VARIABLES: [&[u8]; 5] = [b"DIALSTATUS", b"MIXMONITOR_FILENAME", b"QUEUESTATUS", b"AGISTATUS", b"VMSTATUS"];
+const KEPT_VARIABLES: [&[u8]; 6] =
+    [b"DIALSTATUS", b"MIXMONITOR_FILENAME", b"QUEUESTATUS", b"INVALID_EXTEN", b"AGISTATUS", b"VMSTATUS"];
 
 /// Reads the messages of one PBX.
 #[derive(Clone, Default, Debug)]
