@@ -12,7 +12,8 @@
 | +7495206XXX | Dial XXX (3 s), then the mobile 89165550XXX through a Local channel |
 | +7495207XXX | Dial XXX (3 s), then VoiceMail |
 | +7495208XXX | belongs to the CRM "second", Dial XXX |
-| ...504 | Dial 104, which registers itself or is not there |
+| ...504, 506 | Dial 104, which registers itself in a story; 106, which never does |
+| ...505 | Dial 105, whose address nobody listens on |
 | ...510, 511 | greeting after Answer; greeting as early media |
 | ...520 | menu `ivr-main`: 1 = Dial 101, 2 = Dial 102, 3 = queue sales |
 | ...531, 532 | Queue sales (101, 102, 103 together), 30 s and 6 s |
@@ -26,22 +27,31 @@
 | ...599 | Answer, ConfBridge 600 |
 | any other | our catch-all |
 
-Phones dial: 1XX another phone (8 s); 8 or +7 and ten digits: the trunk (10 s); 9 before it: with our pinconnector-callerid and
-recorded; 600 the conference; *8 pickup of the own group; **1XX pickup of that phone; 700 parks, 701 to 709 retrieve; *11
+Phones dial: 1XX or 2XX another phone (8 s); 8 or +7 and ten digits: the trunk (10 s); 9 before it: with our pinconnector-callerid and
+recorded; 600 the conference; *8 pickup of the own group; **XXX pickup of that phone; 700 parks, 701 to 709 retrieve; *11
 leaves a message with nobody (a feature). In a call: ## blind transfer, *2 attended transfer.
 """
 
 PHONES = {101: "Ivan Petrov", 102: "Olga Sidorova", 103: "Petr Ivanov", 104: "Anna Orlova"}
-# Phones without a story of their own, so that stories can run side by side.
-SPARE = range(110, 190)
-# Phones that are not there: 105 has a contact nobody listens on.
+# Phones without a story of their own, so that stories can run side by side; they are taken three at a time.
+SPARE = range(110, 290)
+QUEUE_SUPPORT = (121, 122)
+# A phone that is not there: its contact is an address nobody listens on.
 DEAD = 105
 TRUNK = "trunk-msk"
 
 
+def blocks():
+    """Threes of spare phones. Each three is a call and pickup group of its own."""
+    return [range(ten + at, ten + at + 3) for ten in range(SPARE.start, SPARE.stop, 10) for at in (0, 3, 6)
+            if not set(QUEUE_SUPPORT) & set(range(ten + at, ten + at + 3))]
+
+
 def group_of(extension):
-    """Call and pickup group: phones of one ten pick up each other's calls."""
-    return extension // 10 - 9
+    """Call and pickup group, 1 to 63."""
+    if extension < SPARE.start:
+        return 1
+    return 2 + (extension - SPARE.start) // 10 * 3 + min(extension % 10 // 3, 2)
 
 
 def pjsip(lane):
@@ -78,11 +88,11 @@ match = {lane.trunk}/32
 """]
     names = dict(PHONES)
     names.update({n: f"Phone {n}" for n in SPARE})
-    names[DEAD] = "Dead 105"
+    names.update({DEAD: "Dead 105", 106: "Never there"})
     for number, name in sorted(names.items()):
-        group = min(group_of(number), 60)
+        group = group_of(number)
         text.append(f"[{number}](phone)\naors = {number}\ncallerid = \"{name}\" <{number}>\ncall_group = {group}\npickup_group = {group}\n")
-        if number == 104:
+        if number in (104, 106):
             text.append(f"[{number}]\ntype = aor\nmax_contacts = 1\nremove_existing = yes\nminimum_expiration = 5\n")
         else:
             port = 5999 if number == DEAD else 5060
@@ -127,6 +137,10 @@ exten => _+7495208XXX,1,Set(__PINCONNECTOR_CRM=second)
  same => n,Dial(PJSIP/${EXTEN:-3},8,tT)
  same => n,Hangup()
 exten => +74951234504,1,Dial(PJSIP/104,8,tT)
+ same => n,Hangup()
+exten => +74951234505,1,Dial(PJSIP/105,5,tT)
+ same => n,Hangup()
+exten => +74951234506,1,Dial(PJSIP/106,8,tT)
  same => n,Hangup()
 exten => +74951234510,1,Answer()
  same => n,Playback(/lab/sounds/greeting)
@@ -177,7 +191,7 @@ exten => t,1,Playback(/lab/sounds/beep)
  same => n,Hangup()
 
 [from-internal]
-exten => _1XX,1,Dial(PJSIP/${EXTEN},8,tT)
+exten => _[12]XX,1,Dial(PJSIP/${EXTEN},8,tT)
  same => n,Hangup()
 exten => _8XXXXXXXXXX,1,Dial(PJSIP/${EXTEN}@trunk-msk,10,T)
  same => n,Hangup()
@@ -188,7 +202,7 @@ exten => _98XXXXXXXXXX,1,Gosub(pinconnector-callerid,s,1(${EXTEN:1}))
  same => n,Gosub(pinconnector-record,s,1(${EXTEN:1}))
  same => n,Dial(PJSIP/${EXTEN:1}@trunk-msk,10,T)
  same => n,Hangup()
-exten => _**1XX,1,PickupChan(PJSIP/${EXTEN:2})
+exten => _**[12]XX,1,PickupChan(PJSIP/${EXTEN:2})
  same => n,Hangup()
 exten => *11,1,Answer()
  same => n,Playback(/lab/sounds/beep)

@@ -83,7 +83,7 @@ class Agent:
         self.socket.bind(address)
         self._calls = {}          # (Call-ID, our tag) -> Call
         self._expectations = []
-        self._pending = {}        # branch -> _Transaction
+        self._pending = {}        # (branch, method) -> _Transaction; a CANCEL has the branch of its INVITE
         self._answered = {}       # (branch, method) -> the bytes of our last response
         self._mutex = threading.RLock()
         self._running = True
@@ -183,7 +183,7 @@ class Agent:
                 message = Message(data)
                 if message.is_response:
                     with self._mutex:
-                        transaction = self._pending.get(_branch(message))
+                        transaction = self._pending.get((_branch(message), message.method))
                     if transaction:
                         transaction.received(message)
                 else:
@@ -246,7 +246,7 @@ class _Transaction:
             data += f"\r\nContent-Type: {content_type}".encode()
         self.data = data + f"\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         with agent._mutex:
-            agent._pending[self.branch] = self
+            agent._pending[(self.branch, method)] = self
         agent.send(self.data)
 
     def received(self, message):
@@ -278,7 +278,7 @@ class _Transaction:
 
     def forget(self):
         with self.agent._mutex:
-            self.agent._pending.pop(self.branch, None)
+            self.agent._pending.pop((self.branch, self.method), None)
 
 
 class Expectation:
@@ -400,7 +400,10 @@ class Call:
         if state == "up":
             self.agent.log(f"{self._me()} hangs up")
             self._end(200)
-            self._in_dialog("BYE")
+            try:
+                self._in_dialog("BYE")
+            except TimeoutError:
+                self.agent.log("nobody answers the BYE")  # the PBX was restarted, or the story is over
         elif not self.incoming:
             self.agent.log(f"{self.caller} gives up calling {self.to}")
             # The same branch, as RFC 3261 wants it for CANCEL.
