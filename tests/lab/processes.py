@@ -18,7 +18,8 @@ _mutex = threading.Lock()
 _jobs = None
 
 
-def _die_with_parent():
+def die_with_parent():
+    """For `preexec_fn`: the child is killed when the thread that started it ends."""
     os.setpgid(0, 0)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -47,7 +48,7 @@ class _Spawner(threading.Thread):
 
         def call():
             try:
-                out["child"] = subprocess.Popen(*args, preexec_fn=_die_with_parent, **kwargs)
+                out["child"] = subprocess.Popen(*args, preexec_fn=die_with_parent, **kwargs)
             except BaseException as e:  # handed to whoever asked
                 out["error"] = e
             done.set()

@@ -175,9 +175,12 @@ class Story:
 
     def _check_events(self):
         """Without a connector: Asterisk's events must show what the records are expected to say."""
-        linkedids = set(self.uniqueids())
-        if not linkedids:
-            self.problems.append("Asterisk made no channel for this story")
+        end = time.monotonic() + 3
+        while not (linkedids := set(self.uniqueids())):
+            if time.monotonic() > end:
+                self.problems.append("Asterisk made no channel for this story")
+                return
+            time.sleep(0.02)
         messages = self.office.all.messages[self._since:]
         own = {m.get("Uniqueid") for m in messages if m.get("Linkedid") in linkedids}
         bridged = {compare._endpoint(m["Channel"]) for m in messages if m.get("Event") == "BridgeEnter" and m.get("Uniqueid") in own}
