@@ -88,6 +88,7 @@ class Agent:
         self._mutex = threading.RLock()
         self._running = True
         self.surprises = []       # INVITEs nobody expected
+        self.errors = []          # of this program
         self.media = _Media(address[0])
         threading.Thread(target=self._read, name=f"sip-{name}", daemon=True).start()
 
@@ -142,7 +143,7 @@ class Agent:
     def request(self, method, uri, head, body=b"", content_type=None, timeout_s=8.0, on_provisional=None):
         """Sends a request and waits for the final response, repeating it as UDP wants it."""
         transaction = _Transaction(self, method, uri, head, body, content_type, on_provisional)
-        return transaction.wait(timeout_s)
+        return transaction.send().wait(timeout_s)
 
     def send(self, data):
         try:
@@ -189,6 +190,7 @@ class Agent:
                 else:
                     self._requested(message)
             except Exception as e:  # a phone that crashes would look like a call that was not answered
+                self.errors.append(repr(e))
                 self.log(f"ERROR {e!r} at {data[:200]!r}")
 
     def _requested(self, message):
@@ -247,7 +249,11 @@ class _Transaction:
         self.data = data + f"\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
         with agent._mutex:
             agent._pending[(self.branch, method)] = self
-        agent.send(self.data)
+
+    def send(self):
+        """Apart from the constructor: the answer may come before it would have returned."""
+        self.agent.send(self.data)
+        return self
 
     def received(self, message):
         with self.changed:
@@ -361,6 +367,7 @@ class Call:
         head = self._head("INVITE", self._invite_cseq) + list(headers)
         self.agent.log(f"{self.caller} calls {self.to}")
         self._transaction = _Transaction(self.agent, "INVITE", self.target, head, self._sdp(), "application/sdp", self._progress, self._final)
+        self._transaction.send()
         threading.Thread(target=self._repeat_invite, name="sip-invite", daemon=True).start()
 
     def ring(self):
