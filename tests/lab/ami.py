@@ -113,6 +113,8 @@ class Ami:
                 for part in whole:
                     self._keep(part)
                 self._news.notify_all()
+        if self._capture:
+            self._capture.close()
         with self._news:
             self.closed = True
             self._news.notify_all()
@@ -159,3 +161,7 @@ class Capture:
             self._end = b"\r\n\r\n"
         self._out.flush()
         self._timing.flush()
+
+    def close(self):
+        self._out.close()
+        self._timing.close()
