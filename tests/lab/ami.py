@@ -13,15 +13,16 @@ _LIMIT = 50_000  # messages kept in memory
 
 
 class Ami:
-    """A logged-in manager session. Messages are dicts; the first of duplicate keys counts."""
+    """A logged-in manager session. Messages are dicts; the first of duplicate keys counts. Without `keep` they are only captured."""
 
-    def __init__(self, address, user, secret, capture=None, md5=True, timeout_s=5.0):
+    def __init__(self, address, user, secret, capture=None, md5=True, timeout_s=5.0, keep=True):
         self.messages = []
         self.closed = False
         self._news = threading.Condition()
         self._ids = itertools.count(1)
         self._buffer = b""
         self._capture = capture
+        self._keep_messages = True  # until the login is over
         self.socket = socket.create_connection(address, timeout=timeout_s)
         self.socket.settimeout(None)
         self._reader = threading.Thread(target=self._read, name=f"ami-{user}", daemon=True)
@@ -39,6 +40,7 @@ class Ami:
         if answer.get("Response") != "Success":
             self.close()
             raise PermissionError(answer.get("Message", "login failed"))
+        self._keep_messages = keep
 
     def action(self, name, timeout_s=5.0, variables=(), **fields):
         """Sends an action and returns its Response."""
@@ -130,7 +132,7 @@ class Ami:
                 message.setdefault(key, []).append(value)
             else:
                 message.setdefault(key, value)
-        if message:
+        if message and self._keep_messages:
             message["at"] = time.time()
             self.messages.append(message)
             if len(self.messages) > _LIMIT:

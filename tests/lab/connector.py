@@ -26,14 +26,14 @@ def binary():
 class Connector:
     """One connector for an office. Its files (configuration, database, log) are in `folder`."""
 
-    def __init__(self, office, folder=None, ami=None, sections=None, log="info"):
+    def __init__(self, office, folder=None, ami=None, sections=None, log="info", database=None):
         self.office = office
         self.folder = folder or office.folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.program = binary()
         self.child = None
         self.log = self.folder / "pinconnector.log"
-        self.database = self.folder / "pinconnector.db"
+        self.database = database or self.folder / "pinconnector.db"
         self.config = self.folder / "pinconnector.toml"
         self.level = log
         self.http = f"{office.lane.connector}:8383"

@@ -26,8 +26,8 @@ def new_client():
 class Office:
     """Use as a context: everything is stopped at its end. Captures and logs are in `folder`."""
 
-    def __init__(self, version, folder, extra_dialplan=""):
-        self.version, self.folder = version, folder
+    def __init__(self, version, folder, extra_dialplan="", keep_messages=True):
+        self.version, self.folder, self.keep_messages = version, folder, keep_messages
         folder.mkdir(parents=True, exist_ok=True)
         self.lane = Lane()
         self._part = itertools.count(1)
@@ -55,8 +55,8 @@ class Office:
         """Records what the shipped account and an account with all rights hear; again after a restart of Asterisk."""
         part = next(self._part)
         name = "" if part == 1 else f"_part{part}"
-        self.shipped = Ami(self.asterisk.ami_address, "pinconnector", SECRET, Capture(self.folder / f"shipped{name}.ami"))
-        self.all = Ami(self.asterisk.ami_address, *ALL_RIGHTS, Capture(self.folder / f"all{name}.ami"))
+        self.shipped = Ami(self.asterisk.ami_address, "pinconnector", SECRET, Capture(self.folder / f"shipped{name}.ami"), keep=self.keep_messages)
+        self.all = Ami(self.asterisk.ami_address, *ALL_RIGHTS, Capture(self.folder / f"all{name}.ami"), keep=self.keep_messages)
         self._listeners += [self.shipped, self.all]
 
     def close(self):
@@ -101,6 +101,10 @@ class Office:
     def wait_idle(self, linkedid=None, timeout_s=10):
         """Until Asterisk has no channels left (of this conversation)."""
         def idle():
-            _, channels = self.all.list("CoreShowChannels")
+            asking = Ami(self.asterisk.ami_address, *ALL_RIGHTS)
+            try:
+                _, channels = asking.list("CoreShowChannels")
+            finally:
+                asking.close()
             return not [c for c in channels if linkedid in (None, c.get("Linkedid"))]
         processes.wait_for("Asterisk has no channels left", timeout_s, idle, every_s=0.1)

@@ -22,8 +22,7 @@ NOISE = """RTCPSent RTCPReceived DTMFBegin DTMFEnd TestEvent MusicOnHoldStart Mu
 NewConnectedLine PeerStatus ContactStatus SuccessfulAuth LocalOptimizationBegin LocalOptimizationEnd MessageWaiting FullyBooted ChallengeSent
 QueueMemberAdded QueueMemberRemoved QueueMemberPause AGIExecStart AGIExecEnd InvalidPassword FailedACL ChallengeResponseFailed""".split()
 COMPUTING = {"NoOp", "Set", "MSet", "Verbose", "Log"}
-KEPT = ("DIALSTATUS QUEUESTATUS VMSTATUS AGISTATUS INVALID_EXTEN ABANDONED BLINDTRANSFER ATTENDEDTRANSFER FORWARDERNAME FROM_DID MIXMONITOR_FILENAME "
-        "TOUCH_MIXMONITOR_OUTPUT OUTGOING_CALLERID").split()
+KEPT = "DIALSTATUS QUEUESTATUS VMSTATUS AGISTATUS INVALID_EXTEN MIXMONITOR_FILENAME OUTGOING_CALLERID".split()
 KEPT_PREFIXES = ("PINCONNECTOR_", "RESPONSIBLE", "CLIENT_", "CRM")
 
 
