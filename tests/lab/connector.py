@@ -32,6 +32,7 @@ class Connector:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.program = binary()
         self.child = None
+        self._log_read = self._login_count = 0
         self.log = self.folder / "pinconnector.log"
         self.database = database or self.folder / "pinconnector.db"
         self.config = self.folder / "pinconnector.toml"
@@ -71,12 +72,17 @@ class Connector:
         return self
 
     def _logins(self):
-        """Asterisk's own word for it: the recording session of the office has the same account, so logins are counted."""
+        """How often the connector's account has logged in, by Asterisk's own log; only what is new is read."""
         try:
-            text = self.office.asterisk.messages().read_text(errors="replace")
+            with open(self.office.asterisk.messages(), "rb") as log:
+                log.seek(self._log_read)
+                text = log.read()
         except FileNotFoundError:
-            return 0
-        return text.count("Manager 'pinconnector' logged on")
+            return self._login_count
+        whole = text[: text.rfind(b"\n") + 1]
+        self._log_read += len(whole)
+        self._login_count += whole.count(b"Manager 'pinconnector' logged on")
+        return self._login_count
 
     def wait_login(self, before, timeout_s=35):
         """After a break of the line: until there were more than `before` logins (see logins())."""
