@@ -90,11 +90,17 @@ class Agent:
         self.surprises = []       # INVITEs nobody expected
         self.errors = []          # of this program
         self.media = _Media(address[0])
-        threading.Thread(target=self._read, name=f"sip-{name}", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name=f"sip-{name}", daemon=True)
+        self._reader.start()
 
     def close(self):
         self._running = False
         self.media.close()
+        try:
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes the reading thread, which else keeps the port
+        except OSError:
+            pass  # so says Linux of a UDP socket, and wakes it
+        self._reader.join(2)
         self.socket.close()
 
     def log(self, text):
@@ -464,7 +470,13 @@ class Call:
         return self.status
 
     def after(self, seconds, act):
-        timer = threading.Timer(seconds, act)
+        def acts():
+            try:
+                act()
+            except TimeoutError as e:  # the PBX crashed: whoever waits for the call's end is told there
+                self.agent.log(str(e))
+
+        timer = threading.Timer(seconds, acts)
         timer.daemon = True
         self._timers.append(timer)
         timer.start()
