@@ -21,7 +21,7 @@ AgentRingNoAnswer HangupRequest SoftHangupRequest Hangup Cdr""".split()
 NOISE = """RTCPSent RTCPReceived DTMFBegin DTMFEnd TestEvent MusicOnHoldStart MusicOnHoldStop ExtensionStatus QueueMemberStatus
 NewConnectedLine PeerStatus ContactStatus SuccessfulAuth LocalOptimizationBegin LocalOptimizationEnd MessageWaiting FullyBooted ChallengeSent
 QueueMemberAdded QueueMemberRemoved QueueMemberPause AGIExecStart AGIExecEnd InvalidPassword FailedACL ChallengeResponseFailed""".split()
-COMPUTING = {"NoOp", "Set", "MSet", "Verbose", "Log"}
+READ = ("call", "cdr", "dialplan", "agent", "user")
 KEPT = "DIALSTATUS QUEUESTATUS VMSTATUS AGISTATUS INVALID_EXTEN MIXMONITOR_FILENAME OUTGOING_CALLERID".split()
 KEPT_PREFIXES = ("PINCONNECTOR_", "RESPONSIBLE", "CLIENT_", "CRM")
 
@@ -36,19 +36,21 @@ def check(title):
 def passes_filter(m):
     """Whether the shipped account must hear this event, by the words of its comments."""
     name = m["Event"]
+    if m.get("Privilege", "").split(",")[0] not in READ:
+        return False
     if name == "VarSet":
         variable = m["Variable"]
         bare = variable[2:] if variable.startswith("__") else variable.removeprefix("_")
         return bare in KEPT or bare.startswith(KEPT_PREFIXES)
     if name == "Newexten":
-        return m["Application"] not in COMPUTING
+        return m["Context"] not in ("pinconnector-ask", "pinconnector-forget") or m["Application"] == "AGI"
     if name == "DeviceStateChange":
         return "/" in m["Device"] and not m["Device"].startswith("Local/")
     return name not in NOISE
 
 
 def _key(m):
-    return tuple((k, m.get(k)) for k in ("Event", "Channel", "Uniqueid", "DestUniqueid", "Variable", "Value", "Application", "AppData", "Exten", "Priority",
+    return tuple((k, m.get(k)) for k in ("Event", "Channel", "Uniqueid", "DestUniqueid", "Variable", "Value", "Application", "AppData", "Context", "Exten", "Priority",
                                          "ChannelState", "DialStatus", "BridgeUniqueid", "Device", "State", "Cause", "Sequence"))
 
 
