@@ -1,12 +1,22 @@
 //! The AMI adapter: one Asterisk manager connection per PBX, and recordings of such connections.
 //!
-//! Bytes become messages in [`codec`], messages become [`crate::asterisk::Event`]s in [`parse`]; [`replay`] plays a recording
-//! through the same codec and parser. What events mean, and what is asked of Asterisk after a login, is decided in the core.
+//! Bytes become messages in [`codec`], messages become [`crate::asterisk::Event`]s in [`parse`]; [`link`] and [`reader`]
+//! are the two threads of a live connection; [`replay`] plays a recorded one through the same codec and parser. What events mean, and what is asked of Asterisk after a login, is decided in the core.
 
+pub mod capture;
 pub mod charset;
 pub mod codec;
+pub mod figures;
+pub mod link;
 pub mod parse;
+pub mod problem;
+pub mod reader;
 pub mod replay;
+pub mod settings;
+pub mod stage;
+pub mod wire;
+
+pub use settings::AsteriskSettings;
 
 use crate::asterisk::{Event, PbxId};
 use crate::clock::Now;
@@ -35,6 +45,7 @@ pub enum Heard {
     },
     /// Never before `Up`, never after `Down`.
     Event(Event),
-    /// The link broke or could not be made, with the reason in the operator's words.
+    /// The link broke or could not be made, with the reason in the operator's words. Heard again when the reason changes,
+    /// not at every attempt.
     Down { why: String },
 }

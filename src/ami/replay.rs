@@ -102,12 +102,12 @@ impl Recording {
     }
 
     /// When the byte at `offset` came, in milliseconds since the first connection.
-    fn ms_at(&self, offset: u64) -> f64 {
+    pub(super) fn ms_at(&self, offset: u64) -> f64 {
         let after = self.timing.partition_point(|mark| mark.offset <= offset);
         self.timing.get(after.saturating_sub(1)).map_or(0.0, |mark| mark.ms)
     }
 
-    fn codec(&self) -> Codec {
+    pub(super) fn codec(&self) -> Codec {
         if self.ami.starts_with(b"Event:") || self.ami.starts_with(b"Response:") {
             // A piece cut out of a longer recording.
             Codec::without_greeting()
@@ -280,7 +280,7 @@ impl<'a> Playing<'a> {
 }
 
 /// The next frame of a recording, and where it begins.
-fn next_frame<'c>(codec: &'c mut Codec, recording: &Recording, fed: &mut usize) -> Option<(u64, Frame<'c>)> {
+pub(super) fn next_frame<'c>(codec: &'c mut Codec, recording: &Recording, fed: &mut usize) -> Option<(u64, Frame<'c>)> {
     while !codec.advance() {
         let taken = codec.push(&recording.ami[*fed..]);
         if taken == 0 {
