@@ -5,3 +5,4 @@ pub mod call;
 pub mod clock;
 pub mod outbox;
 pub mod store;
+pub mod phone;

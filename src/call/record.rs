@@ -105,6 +105,29 @@ pub enum Reason {
     AgentUnreachable,
 }
 
+impl Reason {
+    /// As the record writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Greeting => "greeting",
+            Self::Menu => "menu",
+            Self::Queue => "queue",
+            Self::Abandoned => "abandoned",
+            Self::NoAnswer => "no_answer",
+            Self::Busy => "busy",
+            Self::Unreachable => "unreachable",
+            Self::Rejected => "rejected",
+            Self::DialplanError => "dialplan_error",
+            Self::Voicemail => "voicemail",
+            Self::Lookup => "lookup",
+            Self::Lost => "lost",
+            Self::AgentNoAnswer => "agent_no_answer",
+            Self::AgentBusy => "agent_busy",
+            Self::AgentUnreachable => "agent_unreachable",
+        }
+    }
+}
+
 /// Who hung up, gave the call away or refused it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -378,5 +401,32 @@ impl Record {
             self.revision = Self::next_revision(self.revision, wall_ms);
         }
         changed
+    }
+}
+
+/// A step at `at`, to be filled in.
+pub(crate) fn step(kind: StepKind, at: i64) -> Step {
+    Step { at: Moment(at), step: kind, who: None, at_place: None, to: None, how: None, seconds: None }
+}
+
+impl Step {
+    pub(crate) fn who(mut self, who: impl Into<Option<String>>) -> Self {
+        self.who = who.into();
+        self
+    }
+
+    pub(crate) fn at_place(mut self, place: impl Into<Option<String>>) -> Self {
+        self.at_place = place.into();
+        self
+    }
+
+    pub(crate) fn to(mut self, to: impl Into<Option<String>>) -> Self {
+        self.to = to.into();
+        self
+    }
+
+    pub(crate) fn how(mut self, how: &str) -> Self {
+        self.how = Some(how.to_owned());
+        self
     }
 }
