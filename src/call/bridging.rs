@@ -287,7 +287,10 @@ impl Calls {
         if let Some(channel) = conversation.channel_mut(uniqueid) {
             channel.phone = Some(phone);
         }
-        conversation.phones[phone].ended = None;
+        let part = &mut conversation.phones[phone];
+        part.parked = false;
+        part.gave_away = false;
+        part.ended = None;
         Some(phone)
     }
 

@@ -33,6 +33,15 @@ impl Calls {
             return;
         }
         let application = application.to_ascii_lowercase();
+        // A transfer moves the channel to a new place while it still runs its Dial or Queue, and Asterisk announces the
+        // old application there once more.
+        let runs = matches!(&*application, "dial" | "queue").then(|| (application.clone(), data.to_string()));
+        if runs.is_some() && conversation.was_answered() && channel.runs == runs {
+            return;
+        }
+        if let Some(channel) = conversation.channel_mut(&leg.uniqueid) {
+            channel.runs = runs;
+        }
         if leads {
             conversation.dialplan_seen = true;
             conversation.agi_runs = false;

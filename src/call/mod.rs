@@ -112,6 +112,7 @@ impl Calls {
             Input::Heard { pbx, event } => self.heard(pbx, event),
             Input::LinkUp { pbx } => self.link_up(pbx),
             Input::LinkDown { pbx } => self.link_down(pbx),
+            Input::Over { pbx } => self.over(pbx),
             Input::Tick => {}
             Input::PlaceCall(call) => self.place_call(*call),
             Input::CancelCall { request } => self.cancel_call(&request),

@@ -37,6 +37,8 @@ pub enum Role {
     Dialled,
     /// Asterisk dialled it for nobody: the first leg of an Originate.
     Originated,
+    /// The near end of the Local channel of a consultation by feature code.
+    Consulting,
 }
 
 /// One channel of a conversation.
@@ -61,6 +63,7 @@ pub struct Channel {
     pub dialled_number: Option<String>,
     /// First caller id number and dialled extension, before the dialplan changed them.
     pub caller_number: String,
+    pub caller_name: String,
     pub exten: String,
     pub born: Ms,
     pub ring_from: Option<Ms>,
@@ -79,6 +82,8 @@ pub struct Channel {
     /// The other half of a Local pair.
     #[serde(with = "uniqueid_option")]
     pub local_peer: Option<Uniqueid>,
+    /// The Dial or Queue it runs, with its arguments.
+    pub runs: Option<(String, String)>,
     /// Missing in the last comparison with what Asterisk holds.
     pub missing_once: bool,
 }

@@ -288,7 +288,7 @@ impl Calls {
         let empty = !held.conversation.channels.iter().any(super::model::Channel::is_live);
         if let Some(click) = &mut held.conversation.click
             && empty
-            && !held.conversation.ended.is_some()
+            && held.conversation.ended.is_none()
         {
             click.failed = true;
             self.end_if_empty(key);

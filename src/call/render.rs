@@ -218,7 +218,10 @@ impl View<'_> {
             status: Status::Ringing,
             reason: None,
             lead: false,
-            client_number_normalized: number.as_deref().and_then(|n| self.rules.numbers.normalize(n)),
+            client_number_normalized: number
+                .as_deref()
+                .and_then(|n| self.rules.numbers.normalize(n).e164)
+                .map(|n| n.to_string()),
             client_number: number,
             client_name: c.client_name.clone().filter(|_| outside),
             client_id: c.client_id.clone().filter(|_| outside),

@@ -64,6 +64,29 @@ impl Calls {
         exchange.listing = None;
     }
 
+    /// Nothing more will be heard: what has not ended is lost.
+    pub(super) fn over(&mut self, pbx: PbxId) {
+        let mut open: Vec<Key> =
+            self.held.iter().filter(|(_, h)| h.conversation.pbx_id == pbx).map(|(k, _)| *k).collect();
+        open.sort_unstable();
+        for key in open {
+            let Some(held) = self.held.get_mut(&key) else { continue };
+            if held.conversation.is_over() {
+                continue;
+            }
+            held.conversation.lost = true;
+            if let Some(click) = &mut held.conversation.click {
+                click.failed |= !click.agent_up;
+            }
+            let live: Vec<Uniqueid> =
+                held.conversation.channels.iter().filter(|c| c.is_live()).map(|c| c.uniqueid.clone()).collect();
+            for uniqueid in live {
+                self.gone(pbx, key, &uniqueid, None);
+            }
+            self.end_if_empty(key);
+        }
+    }
+
     pub(super) fn audit(&mut self, pbx: PbxId) {
         if !self.exchanges.get(&pbx).is_some_and(|e| e.up) {
             return;

@@ -347,7 +347,10 @@ impl Calls {
             }
             !moves
         });
-        for channel in &moved {
+        for channel in &mut moved {
+            if channel.uniqueid == *one {
+                channel.role = Role::Consulting;
+            }
             self.lead_to(split, pbx, channel.uniqueid.clone());
         }
         let conversation = self.conversation_mut(split);
