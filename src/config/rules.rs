@@ -4,22 +4,8 @@ use std::sync::Arc;
 
 use super::{Config, RecordsKind};
 use crate::call::Rules;
-use crate::call::rules::{NumberPlan, RecordKind, Route};
+use crate::call::rules::{RecordKind, Route};
 use crate::phone::Numbers;
-
-/// `[numbers]` as the core asks it.
-#[derive(Debug)]
-struct OfficeNumbers(Numbers);
-
-impl NumberPlan for OfficeNumbers {
-    fn is_extension(&self, endpoint: &str) -> bool {
-        self.0.is_extension(endpoint)
-    }
-
-    fn normalize(&self, number: &str) -> Option<String> {
-        self.0.normalize(number).e164.map(|e164| e164.to_string())
-    }
-}
 
 impl Config {
     /// The rules about numbers; those of a checked configuration are good.
@@ -30,7 +16,7 @@ impl Config {
     /// What the core decides by.
     pub fn rules(&self) -> Rules {
         Rules {
-            numbers: Arc::new(OfficeNumbers(self.numbers())),
+            numbers: Arc::new(self.numbers()),
             records: match self.calls.records {
                 RecordsKind::PerPhone => RecordKind::PerPhone,
                 RecordsKind::PerCall => RecordKind::PerCall,

@@ -65,7 +65,7 @@ fn ids(records: &[Value]) -> Vec<String> {
     found
 }
 
-fn checked<'a>(want: &'a Map<String, Value>) -> impl Iterator<Item = (&'a String, &'a Value)> {
+fn checked(want: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     want.iter().filter(|(key, _)| !matches!(key.as_str(), "conversation" | "undecided" | "note"))
 }
 
