@@ -32,8 +32,13 @@ class Scene:
         self.phones = Phones()
         self.stories = []
         self.proxy = AmiProxy((office.lane.connector, 5038), office.asterisk.ami_address) if plan.proxy else None
-        self.connector = Connector(office, ami=self.proxy.address if self.proxy else None, sections=plan.sections)
-        self.connector.start()
+        try:
+            self.connector = Connector(office, ami=self.proxy.address if self.proxy else None, sections=plan.sections)
+            self.connector.start()
+        except BaseException:
+            if self.proxy:
+                self.proxy.close()
+            raise
 
     def close(self):
         if self.connector.running():
@@ -57,11 +62,11 @@ class Scene:
         call.wait_up()
         return s, call, ring.call(), did
 
-    def arrived(self, story, status, extension=None):
+    def arrived(self, story, status, extension=None, timeout_s=10):
         """Waits until a record of the story has this status at the CRM."""
         def there(_):
             return any(r.get("status") == status and extension in (None, r.get("extension")) for r in story.records())
-        self.office.crm.wait(f"a record of '{story.plan.title}' that is {status}", there, 10)
+        self.office.crm.wait(f"a record of '{story.plan.title}' that is {status}", there, timeout_s)
 
     def wait_for_all(self, timeout_s=15):
         """Until every story has exactly its records; else says what is different."""
@@ -289,7 +294,7 @@ def asterisk_crashes(scene):
     scene.wait_for_all()
 
 
-@trouble("Hangup events are swallowed: the audit ends the calls", proxy=True, sections={"[asterisk]": "audit_s = 1\n"})
+@trouble("Hangup events are swallowed: the audit ends the calls", proxy=True, sections={"[asterisk]": "audit_s = 5\n"})
 def hangup_swallowed(scene):
     scene.proxy.swallow(lambda name, fields: name in ("Hangup", "BridgeLeave", "BridgeDestroy", "HangupRequest", "SoftHangupRequest", "Cdr"))
     s, call, _, did = scene.talk("its end is swallowed")
@@ -298,16 +303,16 @@ def hangup_swallowed(scene):
     wait_for("events were swallowed", 5, lambda: "Hangup" in scene.proxy.swallowed)
     scene.proxy.swallow(None)
     s.must(s.incoming(did, status="completed", extension=s.exts[0], lead=True))
-    scene.wait_for_all(15)
+    scene.wait_for_all(20)
 
 
-@trouble("the first events of a call are swallowed: the audit takes it in", proxy=True, sections={"[asterisk]": "audit_s = 1\n"})
+@trouble("the first events of a call are swallowed: the audit takes it in", proxy=True, sections={"[asterisk]": "audit_s = 5\n"})
 def beginning_swallowed(scene):
     scene.proxy.swallow(lambda name, fields: True)
     s, call, _, did = scene.talk("its beginning is swallowed")
     time.sleep(0.5)
     scene.proxy.swallow(None)
-    scene.arrived(s, "in_progress")
+    scene.arrived(s, "in_progress", timeout_s=20)
     call.hangup()
     s.must({"direction": "incoming", "client_number": s.client, "status": "completed", "extension": str(s.exts[0]), "lead": True, "ended_by": "client"})
     scene.wait_for_all()
