@@ -5,6 +5,7 @@
  * lib/Operation/Records.
  */
 
+require_once 'modules/Vtiger/CRMEntity.php';
 require_once 'modules/Calls/lib/autoload.php';
 
 use PinCalls\Install\Installer;

@@ -181,6 +181,8 @@ final class Installer
                 $field = self::newField($name, $wanted);
                 $blocks[$wanted['block']]->addField($field);
                 if ($name === 'call_name') {
+                    $module->entityidfield = 'callsid';
+                    $module->entityidcolumn = 'callsid';
                     $module->setEntityIdentifier($field);
                 }
             }

@@ -14,6 +14,7 @@ use PinCalls\Identity\Client;
 use PinCalls\Identity\ClientFinder;
 use PinCalls\Identity\OwnerRule;
 use PinCalls\Identity\UserFinder;
+use PinCalls\Record\Atomic;
 use PinCalls\Record\BadRecord;
 use PinCalls\Record\CallFields;
 use PinCalls\Record\CallRecord;
@@ -32,6 +33,7 @@ class Records
     private UserFinder $users;
     private OwnerRule $owners;
     private Companions $companions;
+    private Atomic $atomic;
     /** @var list<array<string, mixed>> */
     private array $results = [];
     /** @var list<mixed> */
@@ -43,7 +45,8 @@ class Records
         ClientFinder $clients,
         UserFinder $users,
         OwnerRule $owners,
-        Companions $companions
+        Companions $companions,
+        Atomic $atomic
     ) {
         $this->claims = $claims;
         $this->store = $store;
@@ -51,6 +54,7 @@ class Records
         $this->users = $users;
         $this->owners = $owners;
         $this->companions = $companions;
+        $this->atomic = $atomic;
     }
 
     /**
@@ -141,25 +145,29 @@ class Records
             return self::result($call->id, 'retry', ['reason' => 'another request is saving this call'], 0);
         }
         try {
-            $claim = $this->claims->of($connector->id, [$call->id])[$call->id] ?? null;
-            $known = $this->known($call, $claim);
-            if ($known !== null) {
-                return $known;
-            }
-            $crmId = $claim['crmid'] ?? 0;
-            $autoOwner = $claim['auto_owner'] ?? 0;
-            if ($crmId === 0 && $call->beganInMidCall()) {
-                $crmId = $this->claims->sameParty($connector->id, $call);
-            }
-            if ($crmId === 0) {
-                $crmId = $this->claims->orphan($connector->id, $call->id);
-            }
-            [$crmId, $autoOwner] = $this->write($call, $connector, $crmId, $autoOwner);
-            $this->claims->write($connector->id, $call, $crmId, $autoOwner);
-            return self::result($call->id, 'saved', ['revision' => $call->revision], $crmId);
+            return $this->atomic->run(function () use ($call, $connector): array {
+                return $this->upserted($call, $connector);
+            });
         } finally {
             $this->claims->unlock($connector->id, $call->id);
         }
+    }
+
+    /** @return array<string, mixed> */
+    private function upserted(CallRecord $call, Connector $connector): array
+    {
+        $claim = $this->claims->of($connector->id, [$call->id])[$call->id] ?? null;
+        $known = $this->known($call, $claim);
+        if ($known !== null) {
+            return $known;
+        }
+        $crmId = $claim['crmid'] ?? 0;
+        if ($crmId === 0 && $call->beganInMidCall()) {
+            $crmId = $this->claims->sameParty($connector->id, $call);
+        }
+        [$crmId, $autoOwner] = $this->write($call, $connector, $crmId, $claim['auto_owner'] ?? 0);
+        $this->claims->write($connector->id, $call, $crmId, $autoOwner);
+        return self::result($call->id, 'saved', ['revision' => $call->revision], $crmId);
     }
 
     /** @return array{0: int, 1: int} the vTiger record and the owner we gave it */

@@ -72,18 +72,6 @@ class Claims
         return (int) ($rows[0]['crmid'] ?? 0);
     }
 
-    /** An entity that was saved by a request that died before it could write its claim; 0: none. */
-    public function orphan(int $connectorId, string $callId): int
-    {
-        $rows = $this->db->rows(
-            'SELECT c.callsid FROM vtiger_calls c INNER JOIN vtiger_crmentity e ON e.crmid = c.callsid'
-            . ' LEFT JOIN vtiger_calls_claim k ON k.crmid = c.callsid'
-            . ' WHERE c.call_id = ? AND c.call_connector = ? AND e.deleted = 0 AND k.crmid IS NULL LIMIT 1',
-            [$callId, $connectorId]
-        );
-        return (int) ($rows[0]['callsid'] ?? 0);
-    }
-
     /** One request at a time works at a call; the lock goes with the connection should PHP die. */
     public function lock(int $connectorId, string $callId): bool
     {

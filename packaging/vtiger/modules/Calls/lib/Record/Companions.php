@@ -84,7 +84,10 @@ class Companions
         $rings = $call->status === 'ringing' && $call->is('live') && $userId > 0 && !$call->is('click_to_call')
             && $call->direction !== 'outgoing';
         if (!$rings) {
-            $this->db->execute('DELETE FROM vtiger_calls_ringing WHERE crmid = ?', [$crmId]);
+            // Looked for first: deleting a row that is not there locks the gap, and two senders' gaps make a deadlock.
+            if ($this->db->rows('SELECT crmid FROM vtiger_calls_ringing WHERE crmid = ?', [$crmId]) !== []) {
+                $this->db->execute('DELETE FROM vtiger_calls_ringing WHERE crmid = ?', [$crmId]);
+            }
             return;
         }
         $this->db->execute(

@@ -20,6 +20,7 @@ final class ConnectorDoor
     private Clock $clock;
     private bool $answered = false;
     private ?Records $records = null;
+    private ?SteadyDatabase $database = null;
     /** Given back when memory runs out, so that there is some to answer with. */
     private ?string $reserve;
 
@@ -52,9 +53,10 @@ final class ConnectorDoor
             $this->send(Answer::error(503, $this->clock->wire(), 'unavailable', $message));
             return;
         }
+        $this->database = SteadyDatabase::install();
         $this->becomeAdministrator();
         $services = Services::get();
-        $this->records = $services->records();
+        $this->records = $services->records($this->database);
         $endpoint = new Endpoint($services->connectors, $this->clock, $services->operations($this->records));
         $answer = $endpoint->answer($request);
         $tookMs = (int) ((microtime(true) - $began) * 1000);
@@ -147,6 +149,9 @@ final class ConnectorDoor
         $error = error_get_last();
         $fatal = $error !== null && ($error['type'] & self::FATAL) !== 0;
         $words = $fatal ? mb_substr(strtok((string) $error['message'], "\n") ?: '', 0, 300) : 'the script was ended by a die()';
+        if ($this->database !== null) {
+            $this->database->abandon();
+        }
         $half = $this->records === null ? null : $this->records->answerAfterDeath($words);
         $this->send($half !== null
             ? Answer::ok($this->clock->wire(), $half)

@@ -25,6 +25,7 @@ use PinCalls\Operation\Heartbeat;
 use PinCalls\Operation\Lookup;
 use PinCalls\Operation\Records;
 use PinCalls\Operation\Users;
+use PinCalls\Record\Atomic;
 use PinCalls\Record\Claims;
 use PinCalls\Record\Companions;
 use PinCalls\Settings\Connectors;
@@ -96,7 +97,7 @@ final class Services
         );
     }
 
-    public function records(): Records
+    public function records(Atomic $atomic): Records
     {
         $owners = new OwnerRule($this->db, $this->users, function (): int {
             return (new DefaultGroup($this->db, $this->settings))->id();
@@ -107,7 +108,8 @@ final class Services
             $this->clients,
             $this->users,
             $owners,
-            $this->companions
+            $this->companions,
+            $atomic
         );
     }
 
