@@ -17,18 +17,20 @@ class PhoneIndex
 {
     private Db $db;
     private string $region;
+    private string $areaCode;
     private int $lastDigits;
 
-    public function __construct(Db $db, string $region, int $lastDigits)
+    public function __construct(Db $db, string $region, string $areaCode, int $lastDigits)
     {
         $this->db = $db;
         $this->region = $region;
+        $this->areaCode = $areaCode;
         $this->lastDigits = $lastDigits;
     }
 
     public function parse(string $written): PhoneNumber
     {
-        return PhoneNumber::parse($written, $this->region);
+        return PhoneNumber::parse($written, $this->region, $this->areaCode);
     }
 
     /**
@@ -43,7 +45,7 @@ class PhoneIndex
         foreach ($written as $one) {
             $number = $this->parse($one);
             if ($number->key() !== '' && strlen($number->digits) > 5) {
-                $wanted[$number->key()] = $number->e164 === '' ? $number->tail($this->lastDigits) : '';
+                $wanted[$number->key()] = $number;
             }
         }
         $known = [];
@@ -56,10 +58,12 @@ class PhoneIndex
             $this->noteChange((string) $number);
             $changed = true;
         }
-        foreach (array_diff_key($wanted, $known) as $number => $tail) {
+        foreach (array_diff_key($wanted, $known) as $key => $number) {
+            $tail = $number->tail($this->lastDigits);
             $this->db->execute(
                 'INSERT INTO vtiger_calls_phone (crmid, module, number, reversed, tail) VALUES (?, ?, ?, ?, ?)',
-                [$crmId, $module, (string) $number, strrev((string) $number), (string) $tail]
+                // What is never compared by last digits (8-800, services) has nothing there to be compared.
+                [$crmId, $module, (string) $key, $tail === '' ? '' : strrev((string) $key), $number->e164 === '' ? $tail : '']
             );
             $changed = true;
         }

@@ -8,7 +8,7 @@ namespace PinCalls\Operation;
 
 use PinCalls\Click\Commands;
 use PinCalls\Clock;
-use PinCalls\Number\Region;
+use PinCalls\Number\NumberPlans;
 use PinCalls\Settings\Connector;
 use PinCalls\Settings\Connectors;
 use PinCalls\Settings\Settings;
@@ -72,8 +72,13 @@ class Heartbeat
         $region = is_string($request['region'] ?? null) ? strtoupper($request['region']) : '';
         $lastDigits = $request['last_digits'] ?? null;
         $changed = false;
-        if (Region::of($region) !== null && $region !== $this->settings->get('region')) {
+        if (NumberPlans::region($region) !== null && $region !== $this->settings->get('region')) {
             $this->settings->set('region', $region);
+            $changed = true;
+        }
+        $areaCode = is_string($request['area_code'] ?? null) ? $request['area_code'] : '';
+        if (preg_match('/^\d{0,6}$/', $areaCode) && $areaCode !== $this->settings->get('area_code')) {
+            $this->settings->set('area_code', $areaCode);
             $changed = true;
         }
         if (is_int($lastDigits) && $lastDigits >= 7 && $lastDigits <= 15 && $lastDigits !== $this->settings->get('last_digits')) {

@@ -24,6 +24,7 @@ class Settings
         'remove_data_on_uninstall' => false,
         // Digits compared where no E.164 can be made; the connector's heartbeat sets region and digits.
         'region' => '',
+        'area_code' => '',
         'last_digits' => 7,
         'phones_filled_to' => 0,
         'popup' => true,

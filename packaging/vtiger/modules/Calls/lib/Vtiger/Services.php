@@ -71,8 +71,12 @@ final class Services
         $this->connectors = new Connectors($db);
         $this->groups = new Groups($db);
         $this->deputies = new Deputies($db);
-        $region = (string) $this->settings->get('region');
-        $this->phones = new PhoneIndex($db, $region, (int) $this->settings->get('last_digits'));
+        $this->phones = new PhoneIndex(
+            $db,
+            (string) $this->settings->get('region'),
+            (string) $this->settings->get('area_code'),
+            (int) $this->settings->get('last_digits')
+        );
         $this->clientPhones = new ClientPhones($db, $this->phones);
         $this->clients = new ClientFinder($db, $this->phones, $this->settings);
         $this->seats = new Seats($db, $clock);
