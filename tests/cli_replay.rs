@@ -76,6 +76,54 @@ fn a_configuration_brings_its_rules() {
 }
 
 #[test]
+fn extensions_treated_with_discretion_show_less_or_nothing() {
+    let place = support::program::Place::new();
+    place.write_usual(
+        5038,
+        "http://127.0.0.1:1/",
+        "\n[calls]\nignore_extensions = [\"103\"]\nprivate_extensions = [\"102\"]\n",
+    );
+    let records = |story: &str| records(&place.command(&["replay", "--json", &file(story)]));
+
+    // A group of three: 103 makes no record, 102 talks with somebody nobody else need know.
+    let group = records("22/h_group_answered_102.ami.gz");
+    assert_eq!(group.len(), 2, "{group:#?}");
+    let director = group.iter().find(|record| record["extension"] == "102").expect("a record");
+    assert_eq!(director["status"], "completed");
+    assert!(!director.to_string().contains("79161234567"), "{director:#}");
+    let other = group.iter().find(|record| record["extension"] == "101").expect("a record");
+    assert_eq!(other["client_number"], "+79161234567");
+    assert_eq!(group.iter().filter(|record| record["lead"] == true).count(), 1);
+
+    // Recorded from 101's talk on into 102's: the file holds the director's talk, so nobody gets it.
+    let openly = run(&["replay", "--json", &file("22/n_recorded_blind.ami.gz")]);
+    assert!(String::from_utf8_lossy(&openly.stdout).contains("\"recordings\""));
+    let recorded = records("22/n_recorded_blind.ami.gz");
+    assert!(recorded.iter().any(|record| record["extension"] == "101"), "{recorded:#?}");
+    assert!(recorded.iter().all(|record| record["recordings"].is_null()), "{recorded:#?}");
+}
+
+#[test]
+fn what_was_captured_from_a_live_link_can_be_replayed() {
+    let place = support::program::Place::new();
+    let stage = support::office::exchange(&["22/h_group_answered_102"], 1, std::time::Duration::ZERO, 4.0);
+    place.write_usual(stage.address().port(), "http://127.0.0.1:1/", "");
+    let path = place.folder.path().join("live.ami");
+    let path = path.to_str().expect("UTF-8");
+    let out = place.command(&["capture", path, "--seconds", "3"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(!std::fs::read_to_string(path).expect("recorded").contains("a-secret-of-twenty-bytes"));
+    let again = records(&run(&["replay", "--json", path]));
+    assert_eq!(again.iter().filter(|record| record["status"] == "completed").count(), 1, "{again:#?}");
+    assert_eq!(again.len(), 3);
+    assert_eq!(place.command(&["capture", path]).status.code(), Some(64), "a recording overwrites nothing");
+    drop(stage);
+    let nobody = place.folder.path().join("nobody.ami");
+    let out = place.command(&["capture", nobody.to_str().expect("UTF-8"), "--seconds", "1"]);
+    assert_eq!(out.status.code(), Some(69), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
 fn what_is_no_recording_gives_nothing() {
     let out = run(&["replay", "--json", &file("README.md")]);
     assert!(records(&out).is_empty());
