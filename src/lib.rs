@@ -4,5 +4,5 @@ pub mod asterisk;
 pub mod call;
 pub mod clock;
 pub mod outbox;
-pub mod store;
 pub mod phone;
+pub mod store;
