@@ -134,6 +134,41 @@ def killed(scene):
         assert before == now, f"{story.plan.title}: the ids were {sorted(before)} and are {sorted(now)}"
 
 
+@trouble("calls that began while the connector was down: ringing, talking, outgoing, internal, in a group")
+def began_unheard(scene):
+    scene.connector.kill()
+    talks = scene.story("outgoing, talks when it comes back")
+    talks.outside(answer=0.1)
+    call_a = talks.phone_calls(talks.exts[0], talks.number)
+    call_a.wait_up()
+    rings = scene.story("outgoing, rings when it comes back")
+    rings.outside()
+    call_b = rings.phone_calls(rings.exts[0], rings.number)
+    call_b.wait_ringing()
+    inside = scene.story("internal, talks when it comes back")
+    inside.phone(inside.exts[1], caller=inside.exts[0], answer=0.1)
+    call_c = inside.phone_calls(inside.exts[0], inside.exts[1])
+    call_c.wait_up()
+    group = scene.story("a group rings when it comes back")
+    did = group.did("204")
+    legs = [group.phone(e) for e in group.exts]
+    call_d = group.client_calls(did)
+    call_d.wait_ringing()
+    scene.connector.start()
+    time.sleep(1)
+    legs[1].call().answer()
+    call_d.wait_up()
+    time.sleep(1)
+    for call in (call_a, call_b, call_c, call_d):
+        call.hangup()
+    talks.must({"direction": "outgoing", "extension": str(talks.exts[0]), "client_number": talks.number, "status": "completed", "lead": True, "ended_by": "us"})
+    rings.must({"direction": "outgoing", "extension": str(rings.exts[0]), "client_number": rings.number, "status": "cancelled", "lead": True, "ended_by": "us"})
+    inside.must({"direction": "internal", "extension": str(inside.exts[1]), "from": str(inside.exts[0]), "status": "completed", "lead": True, "ended_by": "us"})
+    group.must(*({"direction": "incoming", "extension": str(e), "client_number": group.client, "status": "completed" if e == group.exts[1] else "no_answer",
+                  "lead": e == group.exts[1]} for e in group.exts))
+    scene.wait_for_all()
+
+
 @trouble("the connector is killed at random under many calls: what ended after a start of it is all there, once, and agrees with the CDRs")
 def killed_at_random(scene):
     seed = random.randrange(1 << 30)
