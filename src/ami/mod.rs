@@ -13,8 +13,11 @@ pub mod parse;
 pub mod problem;
 pub mod reader;
 pub mod replay;
+pub mod settings;
 pub mod stage;
 pub mod wire;
+
+pub use settings::AsteriskSettings;
 
 use crate::asterisk::{Event, PbxId};
 use crate::clock::Now;

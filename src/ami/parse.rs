@@ -22,7 +22,8 @@ pub enum Parsed {
 }
 
 /// Channel variables whose `VarSet` is an event, beside `PINCONNECTOR_*` and the configured ones.
-const KEPT_VARIABLES: [&[u8]; 5] = [b"DIALSTATUS", b"MIXMONITOR_FILENAME", b"QUEUESTATUS", b"AGISTATUS", b"VMSTATUS"];
+const KEPT_VARIABLES: [&[u8]; 6] =
+    [b"DIALSTATUS", b"MIXMONITOR_FILENAME", b"QUEUESTATUS", b"INVALID_EXTEN", b"AGISTATUS", b"VMSTATUS"];
 
 /// Reads the messages of one PBX.
 #[derive(Clone, Default, Debug)]
@@ -128,7 +129,9 @@ impl Parser {
                 Event::LocalBridge { one: one?, two: two?, optimized }
             }
             (11, b"AgentCalled") => Event::AgentCalled(self.queue_agent(message)),
-            (11, b"FullyBooted") => Event::FullyBooted,
+            (11, b"FullyBooted") => {
+                Event::FullyBooted { uptime_s: message.get(b"Uptime").map(|text| u64::from(number(text))) }
+            }
             (12, b"BridgeCreate") => Event::BridgeCreate {
                 bridge: bridge_of(message, b"BridgeUniqueid")?,
                 technology: text_of(message, b"BridgeTechnology"),

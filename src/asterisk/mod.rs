@@ -12,9 +12,9 @@ pub use channel::{BridgeId, ChannelName, Uniqueid};
 pub use event::{Event, Leg};
 pub use state::{ChannelState, DialStatus, HangupCause};
 
-/// A short text owned by an event: never changed after parsing, so a boxed slice is enough.
-pub type Text = Box<str>;
-
-/// Which of the configured PBXs something belongs to: its place in the configuration, counted from 0.
+/// Which `[[asterisk]]` section, by its place in the configuration. Local to one run: stored things carry the name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct PbxId(pub u16);
+
+/// A short text owned by an event: never changed after parsing, so a boxed slice is enough.
+pub type Text = Box<str>;

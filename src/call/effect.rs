@@ -1,0 +1,43 @@
+//! Everything that can follow from an input, one closed enum; carried out by `daemon`, in order.
+
+use super::model::Conversation;
+use super::record::{Amendment, Record};
+use crate::asterisk::{Action, ActionId, PbxId, Text};
+
+#[derive(Debug)]
+pub enum Effect {
+    /// Commit this, then (after the commit) deliver its records.
+    Save(Box<Change>),
+    /// Change a finished record in the store and deliver it.
+    Amend { record_id: String, amendment: Amendment },
+    /// Ask Asterisk, at once.
+    Ask { pbx: PbxId, action_id: ActionId, action: Action },
+    /// Ask Asterisk after everything before it in the list is committed (an Originate must not outrun its record).
+    AskAfterCommit { pbx: PbxId, action_id: ActionId, action: Action },
+    /// Tell whoever waits for this click-to-call how it stands.
+    RequestState { request: Text, state: RequestState, reason: Option<Text> },
+}
+
+/// All that one input changed in one conversation; committed in one transaction.
+#[derive(Debug, PartialEq)]
+pub struct Change {
+    pub conversation: String,
+    pub pbx: String,
+    /// The state to restore after a restart; `None` once the conversation is over or was joined into another.
+    pub open: Option<Box<Conversation>>,
+    /// Set when the conversation was joined into this other one.
+    pub joined_into: Option<String>,
+    /// The records that changed, each with a new revision.
+    pub records: Vec<Record>,
+}
+
+/// How a click-to-call goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestState {
+    Queued,
+    AgentRinging,
+    CustomerRinging,
+    Talking,
+    Done,
+    Failed,
+}

@@ -1,0 +1,337 @@
+//! How it ends: who hung up, where the client was lost, what was recorded.
+//!
+//! Rests on HangupRequest (the first one is of the party that hung up), VarSet MIXMONITOR_FILENAME, MixMonitorStart and
+//! Stop, and Cdr (only for the recording's name: its disposition does not tell a person from a machine).
+
+use super::model::{Channel, Conversation, Fate, RecordingRun, Role, Stage};
+use super::record::{Direction, EndedBy, Reason, StepKind, step};
+use super::{Calls, Deadline, Key};
+use crate::asterisk::event::Cdr;
+use crate::asterisk::{Leg, PbxId, Text, Uniqueid};
+
+/// The events of one hang-up come within this time of each other.
+const TOGETHER_MS: i64 = 200;
+/// A conversation that ended so soon after its last talk ended with it.
+const WITH_THE_TALK_MS: i64 = 1_500;
+/// Recordings of one conversation; a feature key toggles one each time.
+const MAX_RECORDINGS: usize = 64;
+
+impl Calls {
+    /// Ends a conversation without live channels, unless an Originate of it may still make one.
+    pub(super) fn end_if_empty(&mut self, key: Key) {
+        let conversation = self.conversation(key);
+        if conversation.is_over() || conversation.channels.iter().any(Channel::is_live) {
+            return;
+        }
+        let waits = conversation.click.as_ref().is_some_and(|c| {
+            let before_any_channel = conversation.channels.is_empty() && !c.failed && !c.agent_up;
+            // The agent's leg is gone; OriginateResponse says whether it was a time-out.
+            let before_response = !c.agent_up && !c.failed;
+            before_any_channel || before_response
+        });
+        if !waits {
+            self.finish(key);
+        } else if !conversation.channels.is_empty() {
+            self.remind(10_000, Deadline::Originate(key));
+        }
+    }
+
+    pub(super) fn finish(&mut self, key: Key) {
+        let wall = self.wall();
+        let linger_ms = self.rules.linger_ms;
+        let acted = self.exchanges.get(&self.conversation(key).pbx_id).and_then(|e| e.acted_at);
+        let conversation = self.conversation_mut(key);
+        conversation.ended = Some(wall);
+        for index in 0..conversation.phones.len() {
+            super::bridging::end_talk(conversation, index, wall);
+            let phone = &mut conversation.phones[index];
+            if phone.fate == Fate::Trying {
+                phone.fate = if phone.rang { Fate::RangOut } else { Fate::Unreachable };
+            }
+            phone.ended.get_or_insert(wall);
+        }
+        for recording in &mut conversation.recordings {
+            recording.until.get_or_insert(wall);
+        }
+        if let Some(queue) = &mut conversation.queue {
+            queue.left.get_or_insert(wall);
+        }
+        conversation.ended_by = ended_by(conversation, acted);
+        // A transfer nobody was tried for: the giver knows at least what he dialled.
+        if let Some(transfer) = conversation.pending_transfer.take()
+            && let Some(giver) = transfer.from_phone.and_then(|i| conversation.phones.get_mut(i))
+            && giver.transferred_to.is_none()
+        {
+            giver.transferred_to = Some(transfer.exten);
+            giver.transfer = Some(super::record::TransferKind::Blind);
+        }
+        let how = match conversation.ended_by {
+            Some(EndedBy::Client) => "client",
+            Some(EndedBy::Us) => "us",
+            Some(EndedBy::Pbx) => "pbx",
+            None => "unknown",
+        };
+        conversation.step(step(StepKind::Hangup, wall).how(how));
+        let (pbx, guest) = (conversation.pbx_id, conversation.consulting.take());
+        if let Some(guest) = guest {
+            self.exchange(pbx).consultations.remove(&guest);
+        }
+        self.counts.conversations += 1;
+        self.remind(linger_ms, Deadline::Forget(key));
+        self.click_progress(key);
+        self.touch(key);
+    }
+
+    /// A recording began, and its file is known (VarSet `MIXMONITOR_FILENAME`).
+    pub(super) fn recording_started(&mut self, key: Key, uniqueid: &Uniqueid, file: &Text) {
+        let wall = self.wall();
+        let conversation = self.conversation_mut(key);
+        let known = conversation.recordings.iter().any(|r| r.file == **file);
+        if file.is_empty() || known || conversation.recordings.len() >= MAX_RECORDINGS {
+            return;
+        }
+        conversation.unnamed_recording = None;
+        let id = format!("{}-r{}", conversation.birth_id, conversation.recordings.len() + 1);
+        conversation.recordings.push(RecordingRun {
+            id,
+            file: file.to_string(),
+            from: wall,
+            until: None,
+            channel: Some(uniqueid.clone()),
+        });
+        conversation.step(step(StepKind::Recording, wall).at_place(base_name(file).to_owned()));
+        self.touch(key);
+    }
+
+    /// MixMonitorStart and Stop name only the channel.
+    pub(super) fn mixmonitor(&mut self, pbx: PbxId, leg: &Leg, started: bool) {
+        let wall = self.wall();
+        let Some(key) = self.known(pbx, &leg.uniqueid) else { return };
+        let conversation = self.conversation_mut(key);
+        let running = conversation
+            .recordings
+            .iter_mut()
+            .filter(|r| r.channel.as_ref() == Some(&leg.uniqueid) && r.until.is_none());
+        if started {
+            if running.count() == 0 {
+                conversation.unnamed_recording.get_or_insert(wall);
+            }
+        } else {
+            // On a hang-up this comes with the end of the talk.
+            for recording in running {
+                recording.until = Some(wall);
+            }
+        }
+    }
+
+    /// Cdr: where neither class `dialplan` nor MixMonitor named the file, its mapping or user field may.
+    pub(super) fn cdr(&mut self, pbx: PbxId, cdr: &Cdr) {
+        if !is_recording(&cdr.recording_file) {
+            return;
+        }
+        let Some(key) = self.find(pbx, &cdr.uniqueid).or_else(|| self.find(pbx, &cdr.linkedid)) else { return };
+        let conversation = self.conversation_mut(key);
+        let name = base_name(&cdr.recording_file);
+        let stem =
+            |file: &str| base_name(file).rsplit_once('.').map_or(base_name(file).to_owned(), |(s, _)| s.to_owned());
+        let known = conversation.recordings.iter().any(|r| stem(&r.file) == stem(name));
+        if known || conversation.recordings.len() >= MAX_RECORDINGS {
+            return;
+        }
+        let from = conversation.unnamed_recording.unwrap_or(conversation.born);
+        let id = format!("{}-r{}", conversation.birth_id, conversation.recordings.len() + 1);
+        conversation.recordings.push(RecordingRun {
+            id,
+            file: cdr.recording_file.to_string(),
+            from,
+            until: conversation.ended,
+            channel: None,
+        });
+        self.touch(key);
+    }
+
+    /// FastAGI found out who the caller is.
+    pub(super) fn caller_identified(
+        &mut self,
+        pbx: PbxId,
+        uniqueid: &Uniqueid,
+        client_id: Option<Text>,
+        client_name: Option<Text>,
+    ) {
+        let Some(key) = self.known(pbx, uniqueid) else { return };
+        let conversation = self.conversation_mut(key);
+        conversation.client_id = client_id.map(String::from).or(conversation.client_id.take());
+        conversation.client_name = client_name.map(String::from).or(conversation.client_name.take());
+        self.touch(key);
+    }
+}
+
+fn base_name(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or(file)
+}
+
+/// A user field may hold anything: only what looks like a sound file is one.
+fn is_recording(file: &str) -> bool {
+    const SOUNDS: [&str; 14] =
+        ["wav", "wav49", "mp3", "ogg", "opus", "gsm", "ulaw", "alaw", "sln", "sln16", "g722", "g729", "flac", "m4a"];
+    base_name(file)
+        .rsplit_once('.')
+        .is_some_and(|(name, end)| !name.is_empty() && SOUNDS.contains(&end.to_ascii_lowercase().as_str()))
+}
+
+/// Whose request to hang up a channel stands for.
+fn side(channel: &Channel) -> EndedBy {
+    if channel.is_client { EndedBy::Client } else { EndedBy::Us }
+}
+
+/// The first request to hang up among `channels` between two moments.
+fn first_request<'a>(channels: impl Iterator<Item = &'a Channel>, from: i64, until: i64) -> Option<EndedBy> {
+    channels
+        .filter(|c| !c.is_local())
+        .filter_map(|c| Some((c.asked_hangup?, side(c))))
+        .filter(|((at, _), _)| (from..=until).contains(at))
+        .min_by_key(|((_, order), _)| *order)
+        .map(|(_, side)| side)
+}
+
+/// Who ended the whole conversation.
+fn ended_by(conversation: &Conversation, acted: Option<i64>) -> Option<EndedBy> {
+    let end = conversation.ended?;
+    if conversation.lost {
+        return conversation.restarted.then_some(EndedBy::Pbx);
+    }
+    let last_talk = conversation.phones.iter().filter_map(|p| p.talk_until).max();
+    let parties = conversation.channels.iter();
+    let found = match last_talk {
+        Some(talk) if end - talk <= WITH_THE_TALK_MS => first_request(parties, talk - TOGETHER_MS, end),
+        // After the last talk, or without one, only who called can end it; what rings is called off.
+        _ => first_request(parties.filter(|c| c.is_client || c.role == Role::Caller), conversation.born, end),
+    };
+    let by_action = acted.is_some_and(|at| (end - TOGETHER_MS..=end).contains(&at));
+    let cancelled = conversation.click.as_ref().is_some_and(|c| c.cancelled);
+    Some(found.unwrap_or(if by_action || cancelled { EndedBy::Us } else { EndedBy::Pbx }))
+}
+
+/// Who ended the talk of the phone `index`.
+pub(super) fn talk_ended_by(conversation: &Conversation, index: usize) -> Option<EndedBy> {
+    let phone = &conversation.phones[index];
+    let until = phone.talk_until?;
+    if phone.gave_away {
+        return Some(EndedBy::Us);
+    }
+    let parties = conversation
+        .channels
+        .iter()
+        .filter(|c| c.phone == Some(index) || c.is_client || matches!(c.role, Role::Caller | Role::Originated));
+    first_request(parties, until - TOGETHER_MS, until + TOGETHER_MS).or(phone.ended_by).or_else(|| {
+        let with_the_end = conversation.ended.is_some_and(|end| end - until <= WITH_THE_TALK_MS);
+        if with_the_end { conversation.ended_by } else { Some(EndedBy::Pbx) }
+    })
+}
+
+/// Where the client of a conversation nobody answered was lost.
+pub(super) fn reason(conversation: &Conversation) -> Reason {
+    let client_left = conversation.client_channels().any(|c| c.asked_hangup.is_some());
+    if conversation.lost && !client_left && conversation.stage != Stage::Voicemail {
+        return Reason::Lost;
+    }
+    if conversation.agi_runs && matches!(conversation.stage, Stage::None | Stage::Greeting) {
+        return Reason::Lookup;
+    }
+    match conversation.stage {
+        Stage::Voicemail => Reason::Voicemail,
+        Stage::Menu => Reason::Menu,
+        Stage::DialplanError => Reason::DialplanError,
+        Stage::Greeting => Reason::Greeting,
+        Stage::Queue => queue_reason(conversation, client_left),
+        Stage::Dial if conversation.has_phones() => phones_reason(conversation, client_left),
+        Stage::None | Stage::Dial if conversation.has_phones() => phones_reason(conversation, client_left),
+        Stage::None | Stage::Dial => nowhere_reason(conversation, client_left),
+    }
+}
+
+/// A phone was ringing for the client when he left.
+fn rang_at_the_end(conversation: &Conversation) -> bool {
+    let end = conversation.ended.unwrap_or(i64::MAX);
+    let left = conversation.client_channels().filter_map(|c| c.asked_hangup.map(|(at, _)| at)).min().unwrap_or(end);
+    conversation.channels.iter().any(|c| {
+        c.decides.is_some()
+            && c.up_at.is_none()
+            && !c.refused()
+            && c.ring_from.is_some_and(|from| from <= left)
+            && c.ring_until.is_none_or(|until| until >= left)
+    })
+}
+
+fn queue_reason(conversation: &Conversation, client_left: bool) -> Reason {
+    let Some(queue) = &conversation.queue else { return Reason::Queue };
+    let thrown_out = queue
+        .status
+        .as_deref()
+        .is_some_and(|s| matches!(s, "JOINEMPTY" | "FULL" | "LEAVEEMPTY" | "JOINUNAVAIL" | "LEAVEUNAVAIL"));
+    if client_left {
+        return if rang_at_the_end(conversation) { Reason::Abandoned } else { Reason::Queue };
+    }
+    if queue.rang && !thrown_out { Reason::NoAnswer } else { Reason::Queue }
+}
+
+/// Rang out goes before busy, busy before unreachable.
+fn phones_reason(conversation: &Conversation, client_left: bool) -> Reason {
+    if client_left && rang_at_the_end(conversation) {
+        return Reason::Abandoned;
+    }
+    let fates: Vec<Fate> = conversation.tried().map(|(_, p)| p.fate).collect();
+    if fates.iter().any(|f| matches!(f, Fate::RangOut | Fate::Answered)) {
+        Reason::NoAnswer
+    } else if fates.contains(&Fate::Refused) {
+        Reason::Busy
+    } else if fates.iter().all(|f| *f == Fate::Forwarded) && !fates.is_empty() {
+        Reason::NoAnswer
+    } else {
+        Reason::Unreachable
+    }
+}
+
+/// No stage was seen at all: the dialplan refused, is wrong, or is hidden from us.
+fn nowhere_reason(conversation: &Conversation, client_left: bool) -> Reason {
+    if conversation.dialplan_refused {
+        return Reason::Rejected;
+    }
+    if conversation.dialplan_seen && !client_left {
+        // FollowMe and the like that found nobody ran as a Dial.
+        return if conversation.stage == Stage::Dial { Reason::Unreachable } else { Reason::DialplanError };
+    }
+    let was_up = conversation.client_channels().any(|c| c.up_at.is_some());
+    if was_up || client_left {
+        return Reason::Greeting;
+    }
+    // Without any `Newexten` only the cause is left: 17, 21 and 34 are Busy, Hangup(21) and Congestion; 0 is a dialplan
+    // that ran into nothing (a missing application in its first step announces none).
+    match conversation.client_channels().find_map(|c| c.cause) {
+        Some(17 | 21 | 34) => Reason::Rejected,
+        Some(0) => Reason::DialplanError,
+        _ => Reason::Unreachable,
+    }
+}
+
+/// The dialplan turned our own caller's number away before any dial.
+pub(super) fn is_refused_number(conversation: &Conversation) -> bool {
+    let Some(caller) = conversation.channels.iter().find(|c| c.role == Role::Caller) else { return false };
+    let feature = conversation.to.as_deref().is_none_or(|to| to.starts_with(['*', '#']));
+    let by_us = caller.asked_hangup.is_some();
+    let refused = conversation.invalid || (caller.up_at.is_none() && conversation.dialplan_refused);
+    let fell_off = caller.up_at.is_none() && conversation.dialplan_seen && conversation.stage == Stage::DialplanError;
+    conversation.direction.is_none() && !feature && !by_us && !conversation.has_phones() && (refused || fell_off)
+}
+
+/// A refused number gets its direction at the end: outgoing if it does not look like an extension.
+pub(super) fn refused_direction(
+    conversation: &Conversation,
+    looks_internal: impl Fn(&str) -> bool,
+) -> Option<Direction> {
+    if !conversation.is_over() || !is_refused_number(conversation) {
+        return None;
+    }
+    let to = conversation.to.as_deref()?;
+    Some(if looks_internal(to) { Direction::Internal } else { Direction::Outgoing })
+}

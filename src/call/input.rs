@@ -1,0 +1,56 @@
+//! Everything that can happen to the core, one closed enum.
+
+use super::model::Conversation;
+use super::rules::Rules;
+use crate::asterisk::{Event, PbxId, Text, Uniqueid};
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every input is `Heard`; a box for each would cost more")]
+pub enum Input {
+    /// Asterisk said something.
+    Heard { pbx: PbxId, event: Event },
+    /// Logged in to Asterisk (again): what it holds must be compared with what we believe.
+    LinkUp { pbx: PbxId },
+    /// The link broke; nothing is known until it is up again.
+    LinkDown { pbx: PbxId },
+    /// This exchange will never say more (the end of a recording): what is open ends here, its end unseen.
+    Over { pbx: PbxId },
+    /// A deadline given by `next_deadline` may have come.
+    Tick,
+    /// A CRM user clicked a number.
+    PlaceCall(Box<PlaceCall>),
+    /// The clicker thought better of it.
+    CancelCall { request: Text },
+    /// The dialplan asked who a caller is and got an answer (FastAGI).
+    CallerIdentified { pbx: PbxId, uniqueid: Uniqueid, client_id: Option<Text>, client_name: Option<Text> },
+    /// An open conversation as it was stored before a restart of ours.
+    Restored(Box<Conversation>),
+    /// New rules (SIGHUP); open conversations keep those they began with.
+    Reloaded(Box<Rules>),
+}
+
+/// A click-to-call that has passed the guard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlaceCall {
+    pub pbx: PbxId,
+    /// Unguessable and never used before: becomes the uniqueid of the agent's channel, and with a suffix that of the
+    /// other half.
+    pub call_id: Text,
+    /// The id the caller of the API got.
+    pub request: Text,
+    /// The agent's extension.
+    pub from: Text,
+    /// The number as asked for, and as the dialplan is to see it.
+    pub to: Text,
+    pub dialled: Text,
+    /// What to ring, as `PJSIP/101` or `Local/101@from-internal/n`.
+    pub channel: Text,
+    pub context: Text,
+    pub caller_id: Text,
+    pub timeout_ms: u32,
+    pub variables: Vec<(Text, Text)>,
+    /// The CRM that asked.
+    pub crm: Option<Text>,
+    pub crm_record: Option<Text>,
+    pub user: Option<Text>,
+}

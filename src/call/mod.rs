@@ -1,0 +1,345 @@
+//! The core: what is going on and what follows. Pure: `Calls::handle(now, Input) -> Vec<Effect>`.
+//!
+//! `handle` is one match. What an event means is decided in one file per part of the field: [`dialing`] (channels come,
+//! ring, are dialled, hang up), [`dialplan`] (where the caller is: greeting, menu, voicemail), [`queue`], [`bridging`]
+//! (who talks to whom), [`transfer`] (transfers, pickup, parking: conversations that turn out to be one),
+//! [`originate`] (click-to-call), [`resync`] (what Asterisk holds against what we believe), [`ending`] (who hung up
+//! and why). [`render`] makes records of it.
+//!
+//! Nothing here can fail: an event about an unknown channel is normal, since we connect in mid-call, and is counted.
+
+pub mod bridging;
+pub mod dialing;
+pub mod dialplan;
+pub mod effect;
+pub mod ending;
+pub mod input;
+pub mod model;
+pub mod originate;
+pub mod queue;
+pub mod record;
+pub mod render;
+pub mod resync;
+pub mod rules;
+pub mod target;
+pub mod transfer;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+pub use effect::{Change, Effect, RequestState};
+pub use input::{Input, PlaceCall};
+pub use model::Conversation;
+pub use record::Record;
+pub use rules::Rules;
+
+use crate::asterisk::{BridgeId, Event, PbxId, Uniqueid};
+use crate::clock::Now;
+use bridging::Bridge;
+use model::Ms;
+
+/// A conversation's place in this process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) struct Key(u64);
+
+/// A conversation and what is known of it only in this process.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) conversation: Conversation,
+    /// Every uniqueid that leads to it, so that they can be forgotten with it.
+    pub(crate) uniqueids: Vec<Uniqueid>,
+    /// Something changed that a record may show.
+    dirty: bool,
+    /// Ids of conversations that were joined into this one and must be closed in the store.
+    pub(crate) absorbed: Vec<String>,
+    /// The store was told that it is over.
+    closed: bool,
+    /// What whoever clicked was told last.
+    pub(crate) told: Option<RequestState>,
+}
+
+/// What has been counted; never reset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Events that were looked at.
+    pub events: u64,
+    /// Events about channels nobody told us of.
+    pub unknown_channel: u64,
+    /// Conversations that ended.
+    pub conversations: u64,
+    /// Calls the audit found gone without a Hangup.
+    pub audit_ended: u64,
+    /// Calls the audit or a resync found that we did not know.
+    pub taken_in: u64,
+}
+
+/// Every call of every exchange.
+#[derive(Debug, Default)]
+pub struct Calls {
+    pub(crate) rules: Rules,
+    pub(crate) held: HashMap<Key, Held>,
+    pub(crate) index: HashMap<(PbxId, Uniqueid), Key>,
+    pub(crate) bridges: HashMap<(PbxId, BridgeId), Bridge>,
+    pub(crate) exchanges: BTreeMap<PbxId, resync::Exchange>,
+    /// When to forget a finished conversation, give up an Originate, audit an exchange: monotonic milliseconds.
+    deadlines: BTreeSet<(u64, Deadline)>,
+    dirty: Vec<Key>,
+    effects: Vec<Effect>,
+    pub(crate) now: Now,
+    next_key: u64,
+    /// Orders the requests to hang up.
+    pub(crate) hangup_requests: u64,
+    next_action: u64,
+    pub counts: Counts,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Deadline {
+    Forget(Key),
+    /// No word of an Originate.
+    Originate(Key),
+    Audit(PbxId),
+}
+
+impl Calls {
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// Takes in what happened and says what follows.
+    pub fn handle(&mut self, now: Now, input: Input) -> Vec<Effect> {
+        self.now = now;
+        match input {
+            Input::Heard { pbx, event } => self.heard(pbx, event),
+            Input::LinkUp { pbx } => self.link_up(pbx),
+            Input::LinkDown { pbx } => self.link_down(pbx),
+            Input::Over { pbx } => self.over(pbx),
+            Input::Tick => {}
+            Input::PlaceCall(call) => self.place_call(*call),
+            Input::CancelCall { request } => self.cancel_call(&request),
+            Input::CallerIdentified { pbx, uniqueid, client_id, client_name } => {
+                self.caller_identified(pbx, &uniqueid, client_id, client_name);
+            }
+            Input::Restored(conversation) => self.restore(*conversation),
+            Input::Reloaded(rules) => self.rules = *rules,
+        }
+        self.due();
+        self.publish();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When `Input::Tick` is wanted next, monotonic milliseconds.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// Conversations that have not ended.
+    pub fn open(&self) -> impl Iterator<Item = &Conversation> {
+        self.held.values().map(|h| &h.conversation).filter(|c| !c.is_over())
+    }
+
+    /// One arm per event; the work is in the files named after its field.
+    fn heard(&mut self, pbx: PbxId, event: Event) {
+        self.counts.events += 1;
+        match event {
+            Event::Newchannel(leg) => self.newchannel(pbx, &leg),
+            Event::Newstate(leg) => self.newstate(pbx, &leg),
+            Event::NewCallerid(leg) => self.new_callerid(pbx, &leg),
+            Event::Newexten { leg, application, application_data } => {
+                self.newexten(pbx, &leg, &application, &application_data);
+            }
+            Event::VarSet { leg, variable, value } => self.varset(pbx, &leg, &variable, &value),
+            Event::DialBegin { caller, dest, dial_string } => {
+                self.dial_begin(pbx, caller.as_ref(), &dest, &dial_string);
+            }
+            Event::DialState { dest, status } => self.dial_state(pbx, &dest, status),
+            Event::DialEnd { caller, dest, status, forward } => {
+                self.dial_end(pbx, caller.as_ref(), &dest, status, &forward);
+            }
+            Event::BridgeCreate { .. } => {}
+            Event::BridgeEnter { bridge, technology, creator, leg } => {
+                self.bridge_enter(pbx, bridge, &technology, &creator, &leg);
+            }
+            Event::BridgeLeave { bridge, leg } => self.bridge_leave(pbx, &bridge, &leg.uniqueid),
+            Event::BridgeMerge { to, from } => self.bridge_merge(pbx, to, &from),
+            Event::BridgeDestroy { bridge } => self.bridge_destroy(pbx, bridge),
+            Event::LocalBridge { one, two, .. } => self.local_bridge(pbx, &one, &two),
+            Event::Hold(leg) => self.hold(pbx, &leg.uniqueid, true),
+            Event::Unhold(leg) => self.hold(pbx, &leg.uniqueid, false),
+            Event::BlindTransfer { success, transferer, transferee, extension, .. } => {
+                if success {
+                    self.blind_transfer(pbx, &transferer, transferee.as_ref(), &extension);
+                }
+            }
+            Event::AttendedTransfer(transfer) => self.attended_transfer(pbx, &transfer),
+            Event::Pickup { leg, target } => self.pickup(pbx, &leg, &target),
+            Event::ParkedCall { parkee, parker, space } => self.parked(pbx, &parkee, &parker, &space),
+            Event::UnParkedCall { parkee, retriever, space } => self.retrieved(pbx, &parkee, &retriever, &space),
+            Event::ParkedCallTimeOut { .. } | Event::ParkedCallGiveUp { .. } => {}
+            // Whom a conference joins is seen by the bridge; a spy is no party.
+            Event::ConfbridgeJoin { .. } | Event::ConfbridgeLeave { .. } | Event::ChanSpyStart { .. } => {}
+            Event::MixMonitorStart(leg) => self.mixmonitor(pbx, &leg, true),
+            Event::MixMonitorStop(leg) => self.mixmonitor(pbx, &leg, false),
+            Event::QueueCallerJoin { leg, queue, .. } => self.queue_join(pbx, &leg, &queue),
+            Event::QueueCallerLeave { leg, .. } => self.queue_leave(pbx, &leg),
+            // Comes on a time-out, too; the end of the conversation says which it was.
+            Event::QueueCallerAbandon { .. } => {}
+            Event::AgentCalled(agent) => self.agent_called(pbx, &agent),
+            // Hints only: bridges say who talks, hang-ups say who does not.
+            Event::AgentConnect(_) | Event::AgentComplete(_) | Event::AgentRingNoAnswer(_) => {}
+            Event::HangupRequest { leg, .. } => self.hangup_request(pbx, &leg),
+            Event::SoftHangupRequest { .. } => {}
+            Event::Hangup { leg, cause } => self.hangup(pbx, &leg, cause),
+            Event::OriginateResponse { action_id, success, channel, exten, reason, uniqueid, .. } => {
+                self.originate_response(pbx, &action_id, success, &channel, &exten, reason, &uniqueid);
+            }
+            Event::Cdr(cdr) => self.cdr(pbx, &cdr),
+            Event::CoreShowChannel { action_id, channel } => self.listed(pbx, &action_id, *channel),
+            Event::Status { .. } | Event::BridgeListItem { .. } | Event::DeviceStateChange { .. } => {}
+            Event::QueueEntry { queue, leg, wait_s, .. } => self.queue_entry(pbx, &leg, &queue, wait_s),
+            Event::ListComplete { action_id, .. } => self.list_complete(pbx, &action_id),
+            Event::FullyBooted { uptime_s } => self.booted(pbx, uptime_s),
+            Event::Shutdown => {}
+            Event::Response(response) => self.response(pbx, &response),
+        }
+    }
+
+    pub(crate) fn find(&self, pbx: PbxId, uniqueid: &Uniqueid) -> Option<Key> {
+        // A tuple of a reference cannot be looked up; the clone of an `Arc` is cheap.
+        self.index.get(&(pbx, uniqueid.clone())).copied()
+    }
+
+    /// The conversation of a channel; an unknown one is counted.
+    pub(crate) fn known(&mut self, pbx: PbxId, uniqueid: &Uniqueid) -> Option<Key> {
+        let key = self.find(pbx, uniqueid);
+        if key.is_none() {
+            self.counts.unknown_channel += 1;
+        }
+        key
+    }
+
+    pub(crate) fn conversation(&self, key: Key) -> &Conversation {
+        &self.held.get(&key).expect("a key is dropped with its conversation, from every index").conversation
+    }
+
+    pub(crate) fn conversation_mut(&mut self, key: Key) -> &mut Conversation {
+        &mut self.held.get_mut(&key).expect("a key is dropped with its conversation, from every index").conversation
+    }
+
+    /// The channel with this uniqueid, wherever it is.
+    pub(crate) fn channel(&self, pbx: PbxId, uniqueid: &Uniqueid) -> Option<(Key, &model::Channel)> {
+        let key = self.find(pbx, uniqueid)?;
+        Some((key, self.held.get(&key)?.conversation.channel(uniqueid)?))
+    }
+
+    /// Something happened to this conversation that its records may show.
+    pub(crate) fn touch(&mut self, key: Key) {
+        if let Some(held) = self.held.get_mut(&key)
+            && !held.dirty
+        {
+            held.dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    pub(crate) fn wall(&self) -> Ms {
+        self.now.wall_ms
+    }
+
+    /// A new conversation, named by `first`.
+    pub(crate) fn begin(&mut self, pbx: PbxId, first: &Uniqueid, first_n: u32) -> Key {
+        self.next_key += 1;
+        let key = Key(self.next_key);
+        let pbx_name = self.rules.pbx_name(pbx).to_owned();
+        let id = format!("{pbx_name}-{first}");
+        let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
+        self.held.insert(
+            key,
+            Held { conversation, uniqueids: Vec::new(), dirty: false, absorbed: Vec::new(), closed: false, told: None },
+        );
+        self.lead_to(key, pbx, first.clone());
+        key
+    }
+
+    /// From now on `uniqueid` means the conversation `key`.
+    pub(crate) fn lead_to(&mut self, key: Key, pbx: PbxId, uniqueid: Uniqueid) {
+        if self.index.insert((pbx, uniqueid.clone()), key) != Some(key)
+            && let Some(held) = self.held.get_mut(&key)
+        {
+            held.uniqueids.push(uniqueid);
+        }
+    }
+
+    pub(crate) fn remind(&mut self, in_ms: u64, deadline: Deadline) {
+        self.deadlines.insert((self.now.mono_ms.saturating_add(in_ms), deadline));
+    }
+
+    pub(crate) fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(crate) fn next_action_id(&mut self, what: &str) -> crate::asterisk::ActionId {
+        self.next_action += 1;
+        crate::asterisk::ActionId(format!("pinconnector-{what}-{}", self.next_action).into())
+    }
+
+    /// Deals with every deadline that has come.
+    fn due(&mut self) {
+        while let Some((at, deadline)) = self.deadlines.first().copied()
+            && at <= self.now.mono_ms
+        {
+            self.deadlines.pop_first();
+            match deadline {
+                Deadline::Forget(key) => self.forget(key),
+                Deadline::Originate(key) => self.originate_overdue(key),
+                Deadline::Audit(pbx) => self.audit(pbx),
+            }
+        }
+    }
+
+    fn forget(&mut self, key: Key) {
+        // Reopened meanwhile (a channel came late): it will ask again when it ends.
+        if self.held.get(&key).is_some_and(|h| h.conversation.is_over())
+            && let Some(held) = self.held.remove(&key)
+        {
+            let pbx = held.conversation.pbx_id;
+            for uniqueid in held.uniqueids {
+                if self.index.get(&(pbx, uniqueid.clone())) == Some(&key) {
+                    self.index.remove(&(pbx, uniqueid));
+                }
+            }
+        }
+    }
+
+    /// Makes records of everything that was touched and hands out those that changed.
+    fn publish(&mut self) {
+        for key in std::mem::take(&mut self.dirty) {
+            let wall = self.now.wall_ms;
+            let Some(held) = self.held.get_mut(&key) else { continue };
+            held.dirty = false;
+            let absorbed = std::mem::take(&mut held.absorbed);
+            let records = render::changed(&mut held.conversation, &self.rules, wall);
+            let conversation = &held.conversation;
+            for id in &absorbed {
+                self.effects.push(Effect::Save(Box::new(Change {
+                    conversation: id.clone(),
+                    pbx: conversation.pbx.clone(),
+                    open: None,
+                    joined_into: Some(conversation.id.clone()),
+                    records: Vec::new(),
+                })));
+            }
+            let closes = conversation.is_over() && !std::mem::replace(&mut held.closed, conversation.is_over());
+            // A conversation that never had a record (a feature) is nobody's business.
+            if conversation.published.is_empty() || (records.is_empty() && absorbed.is_empty() && !closes) {
+                continue;
+            }
+            self.effects.push(Effect::Save(Box::new(Change {
+                conversation: conversation.id.clone(),
+                pbx: conversation.pbx.clone(),
+                open: (!conversation.is_over()).then(|| Box::new(conversation.clone())),
+                joined_into: None,
+                records,
+            })));
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The settings the core decides by: numbers, kind of records, routing.
+
+use std::sync::Arc;
+
+use crate::asterisk::{ChannelName, PbxId};
+use crate::call::model::{Conversation, Party};
+use crate::phone::{Numbers, NumbersSettings};
+
+/// One record per phone tried, or one per conversation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RecordKind {
+    #[default]
+    PerPhone,
+    PerCall,
+}
+
+/// Which conversations go to which CRM.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    pub crm: String,
+    /// Empty lists match everything.
+    pub pbx: Vec<String>,
+    pub trunk: Vec<String>,
+    pub did: Vec<String>,
+    pub context: Vec<String>,
+    pub extension: Vec<String>,
+    pub is_default: bool,
+    /// Internal calls go there, too.
+    pub internal: bool,
+}
+
+/// What the core needs of the configuration.
+#[derive(Clone)]
+pub struct Rules {
+    pub numbers: Arc<Numbers>,
+    pub records: RecordKind,
+    /// Names of the exchanges, by [`PbxId`].
+    pub pbxs: Vec<String>,
+    pub routes: Vec<Route>,
+    /// Channel variables that become part of the record.
+    pub keep_variables: Vec<String>,
+    /// In a replay every Originate answered in the recorded session counts as ours.
+    pub every_originate_is_ours: bool,
+    /// The open calls are compared with `CoreShowChannels` so often; 0 is off.
+    pub audit_ms: u64,
+    /// A finished conversation is kept so long for its late CDR.
+    pub linger_ms: u64,
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules").field("records", &self.records).field("pbxs", &self.pbxs).finish_non_exhaustive()
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            numbers: Arc::new(
+                Numbers::new(&NumbersSettings::default()).expect("the defaults are tested where they are defined"),
+            ),
+            records: RecordKind::PerPhone,
+            pbxs: vec!["pbx".to_owned()],
+            routes: Vec::new(),
+            keep_variables: Vec::new(),
+            every_originate_is_ours: false,
+            audit_ms: 30_000,
+            linger_ms: 5_000,
+        }
+    }
+}
+
+impl Rules {
+    pub fn pbx_name(&self, pbx: PbxId) -> &str {
+        self.pbxs.get(usize::from(pbx.0)).map_or("pbx", String::as_str)
+    }
+
+    /// Whose channel `name` is; `None` for channels that are no party of any call.
+    pub fn party(&self, name: &ChannelName) -> Option<Party> {
+        if name.is_internal() || name.as_str().is_empty() {
+            return None;
+        }
+        if name.is_local() {
+            return Some(Party::Local);
+        }
+        let endpoint = name.endpoint();
+        if self.numbers.is_extension(endpoint) {
+            return Some(Party::Extension(endpoint.to_owned()));
+        }
+        // `DAHDI/i1/74951234567-5`: the trunk is the span or group, not the number called through it.
+        let trunk = endpoint.split('/').next().unwrap_or(endpoint);
+        Some(Party::Trunk(trunk.to_owned()))
+    }
+
+    /// An extension as the outside sees it: alone where one exchange is configured, else with the exchange's name.
+    pub fn outside_name(&self, pbx: &str, extension: &str) -> String {
+        if self.pbxs.len() > 1 { format!("{pbx}/{extension}") } else { extension.to_owned() }
+    }
+
+    /// Which CRM a conversation belongs to: the one the dialplan named, else the first whose rules fit, else the default.
+    pub fn route(&self, conversation: &Conversation) -> Option<String> {
+        if let Some(named) = conversation.variables.get("PINCONNECTOR_CRM")
+            && self.routes.iter().any(|r| r.crm == *named)
+        {
+            return Some(named.clone());
+        }
+        let fits = |patterns: &[String], value: Option<&str>| {
+            patterns.is_empty() || value.is_some_and(|value| patterns.iter().any(|p| glob(p, value)))
+        };
+        let extensions: Vec<&str> = conversation
+            .channels
+            .iter()
+            .filter_map(|c| c.extension())
+            .chain(conversation.caller_extension.as_deref())
+            .collect();
+        let context = conversation.last_place.as_ref().map(|(context, _)| context.as_str());
+        let found = self.routes.iter().filter(|r| !r.is_default).find(|r| {
+            fits(&r.pbx, Some(&conversation.pbx))
+                && fits(&r.trunk, conversation.trunk.as_deref())
+                && fits(&r.did, conversation.did.as_deref())
+                && fits(&r.context, context)
+                && (r.extension.is_empty() || extensions.iter().any(|e| fits(&r.extension, Some(e))))
+        });
+        let route = found.or_else(|| self.routes.iter().find(|r| r.is_default));
+        let route =
+            route.filter(|r| r.internal || conversation.direction != Some(crate::call::record::Direction::Internal));
+        route.map(|r| r.crm.clone())
+    }
+}
+
+/// `*` stands for any run of characters; everything else for itself.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, tail)) => {
+            let Some(rest) = text.strip_prefix(head) else { return false };
+            // The pattern is short (a configuration value), so trying every split is enough.
+            (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| glob(tail, &rest[at..]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_channel_decides_who_a_party_is() {
+        let rules = Rules::default();
+        for (name, party) in [
+            ("PJSIP/101-0000005e", Some(Party::Extension("101".into()))),
+            ("PJSIP/trunk-msk-0000005e", Some(Party::Trunk("trunk-msk".into()))),
+            ("DAHDI/i1/74951234567-5", Some(Party::Trunk("i1".into()))),
+            ("Local/101@from-queue-00000001;1", Some(Party::Local)),
+            ("CBAnn/600-00000001;2", None),
+            ("", None),
+        ] {
+            assert_eq!(rules.party(&ChannelName::new(name)), party, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, text, fits) in [
+            ("", "", true),
+            ("*", "", true),
+            ("7495*", "74951234567", true),
+            ("*99", "74951234599", true),
+            ("1*3", "12", false),
+        ] {
+            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+        }
+    }
+}
