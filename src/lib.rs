@@ -32,10 +32,12 @@
 //!
 //! `tests/architecture.rs` holds who may import whom, and that what is called pure is.
 
+pub mod agi;
 pub mod ami;
 pub mod asterisk;
 pub mod call;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod crm;
