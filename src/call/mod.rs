@@ -11,6 +11,7 @@
 pub mod bridging;
 pub mod dialing;
 pub mod dialplan;
+pub mod discretion;
 pub mod effect;
 pub mod ending;
 pub mod input;

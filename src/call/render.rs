@@ -14,7 +14,7 @@ const TOGETHER_MS: i64 = 1_000;
 
 /// The records of `conversation` that differ from what was published, with new revisions; remembers them as published.
 pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Record> {
-    let records = records(conversation, rules);
+    let records = rules.discretion.apply(records(conversation, rules));
     let lead = records.iter().find(|r| r.lead).or(records.first()).map(|r| r.id.clone());
     let mut changed = Vec::new();
     for mut record in records {
