@@ -114,7 +114,7 @@ impl Calls {
                 conversation.did = exten.clone();
                 let (id, _) = conversation.next_id();
                 conversation.phoneless = Some(id);
-                conversation.step(step(StepKind::Enter, wall).at_place(exten));
+                conversation.step(step(StepKind::Enter, wall).place(exten));
                 self.touch(key);
             }
             Party::Extension(extension) => {
