@@ -354,6 +354,7 @@ fn secret(settings: &CrmSettings, problems: &mut Vec<Problem>) -> Secret {
             None => Ok(inline.expose().to_owned()),
         },
         (None, Some(path)) => read_limited(path, MAX_SECRET_BYTES)
+            .inspect(|_| problems.extend(readable_by_all(path)))
             .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             .map_err(|why| fatal("secret_file", why)),
     };
@@ -414,6 +415,14 @@ fn trusted(settings: &CrmSettings, problems: &mut Vec<Problem>) -> Vec<Certifica
         problems.push(fatal("ca", format!("{} holds no certificate in PEM form", path.display())));
     }
     certificates
+}
+
+fn readable_by_all(path: &Path) -> Option<Problem> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o004 != 0).then(|| {
+        warning("secret_file", format!("everybody on this machine can read {0}; chmod 640 {0}", path.display()))
+    })
 }
 
 fn read_limited(path: &Path, limit_bytes: u64) -> Result<String, String> {

@@ -5,6 +5,7 @@ mod failures;
 mod pbxmanager;
 mod records;
 mod scripted;
+mod settings;
 mod signature;
 mod tls;
 mod webhook;

@@ -18,6 +18,7 @@ use crate::store::lock::Lock;
 use crate::store::settings::Settings;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::history::Writing;
+use crate::store::sqlite::schema::Patience;
 use crate::store::sqlite::upkeep::Cursor;
 
 /// Inputs that arrived while a commit was under way and go into the next one.
@@ -260,6 +261,7 @@ impl<R> Running<R> {
             self.group_max = (self.group_max * 2).min(GROUP_MAX);
         }
         if let Some(failing) = self.failing.take() {
+            self.database.be_patient(Patience::Usual);
             let failed_for_ms = now.mono_ms.saturating_sub(failing.since_ms);
             let lost = failing.lost + unstorable;
             log::warn!(
@@ -279,6 +281,7 @@ impl<R> Running<R> {
         log::error!(
             "the database cannot be written: {error}. Calls go on and are delivered from memory; tried again every second"
         );
+        self.database.be_patient(Patience::Failing);
         self.failing = Some(Failing { since_ms: now.mono_ms, retry_ms, lost: 0, losing_said: false });
         let disk_full = matches!(error, StoreError::Failing { disk_full: true, .. });
         let _ = self.alarms.try_send(Alarm::StoreFailing { why: error.to_string(), disk_full });

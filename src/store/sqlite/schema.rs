@@ -17,6 +17,8 @@ const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema
 
 /// How long a commit waits for another writer (the command line's `outbox drop`) before it counts as failed.
 pub const BUSY_TIMEOUT_MS: u64 = 2_000;
+/// And how long while it fails already: the deliveries from memory must not wait each time.
+const BUSY_TIMEOUT_FAILING_MS: u64 = 50;
 /// Pages of memory for the keeper's connection. The tables it works on are seeked, not scanned, and the system caches the
 /// file anyway: measured, a larger cache gains nothing at 1,000 calls a second.
 const CACHE_KIB: i64 = 512;
@@ -80,6 +82,16 @@ impl Database {
         Ok(database)
     }
 
+    /// Sets how long a commit waits for another writer, by whether the last one failed.
+    pub fn be_patient(&self, patience: Patience) {
+        let ms = match patience {
+            Patience::Usual => BUSY_TIMEOUT_MS,
+            Patience::Failing => BUSY_TIMEOUT_FAILING_MS,
+        };
+        // It only sets a number in the connection; if that failed, the old one would do as well.
+        let _ = self.connection.busy_timeout(std::time::Duration::from_millis(ms));
+    }
+
     fn migrate(&self, has: i64) -> rusqlite::Result<()> {
         let done = usize::try_from(has).unwrap_or(0);
         for (i, sql) in MIGRATIONS.iter().enumerate().skip(done) {
@@ -110,6 +122,13 @@ impl Database {
             .map_err(fault)?;
         if word == "ok" { Ok(()) } else { Err(StartError::Corrupt { path: path.to_owned(), why: word }) }
     }
+}
+
+/// See [`Database::be_patient`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    Usual,
+    Failing,
 }
 
 /// The schema this program writes.

@@ -30,7 +30,6 @@ CREATE TABLE joined (
     into_id TEXT NOT NULL,
     at   INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX joined_into ON joined (into_id);
 CREATE INDEX joined_at ON joined (at);
 
 -- Calls: the newest revision of each as JSON, and what is asked for in columns.
