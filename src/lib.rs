@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod crm;
 pub mod daemon;
+pub mod http;
 pub mod outbox;
 pub mod phone;
 pub mod secret;
