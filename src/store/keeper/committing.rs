@@ -25,7 +25,7 @@ pub fn commit(database: &Database, pending: &mut Pending, writing: Writing) -> R
         for fate in &pending.fates {
             let done = database
                 .destination(&fate.destination)
-                .and_then(|id| database.apply(id, &fate.item, fate.sent, &fate.fate, writing.at_ms));
+                .and_then(|id| database.apply((id, fate.kind), &fate.item, fate.sent, &fate.fate, writing.at_ms));
             skip(&fate.item, done)?;
         }
         for (id, conversation) in &pending.conversations {

@@ -1,7 +1,7 @@
 //! One destination as the keeper sees it: its lane of the outbox, its senders' queue, and where its rows are found.
 
 use super::pending::{Note, Pending, PendingFate};
-use super::{Alarm, Destination};
+use super::{Alarm, Destination, DestinationKind};
 use crate::clock::Now;
 use crate::outbox::policy::{BACKOFF_MAX_MS, Backlog, Fate, Lane, RowState, Spread, Turn, Want};
 use crate::outbox::{Batch, Delivered, Delivery};
@@ -114,18 +114,18 @@ impl DestinationLane {
         want: &Want,
         now: Now,
     ) -> Result<(Vec<Delivery>, Backlog), StoreError> {
-        let id = self.id(database)?;
+        let (id, kind) = (self.id(database)?, self.destination.kind);
         let live = live_since(now.wall_ms);
         let all = i64::MIN;
         let lane = &self.lane;
         let found = match want {
-            Want::Alone { item } => (database.one(id, item)?.into_iter().collect(), Backlog::No),
+            Want::Alone { item } => (database.one((id, kind), item)?.into_iter().collect(), Backlog::No),
             Want::Probe => {
-                let mut found = database.ready(id, lane, End::Newest, 1, all)?;
+                let mut found = database.ready((id, kind), lane, End::Newest, 1, all)?;
                 if found.is_empty()
                     && let Some((item, _)) = database.next_delayed(id)?
                 {
-                    found.extend(database.one(id, &item)?);
+                    found.extend(database.one((id, kind), &item)?);
                 }
                 if found.is_empty() {
                     self.wake_ms = None;
@@ -135,16 +135,16 @@ impl DestinationLane {
             Want::NewestFirst { max, backlog } => {
                 self.wake_ms = self.wake(database, id, now)?;
                 let lane = &self.lane;
-                let fresh = database.ready(id, lane, End::Newest, *max, live)?;
+                let fresh = database.ready((id, kind), lane, End::Newest, *max, live)?;
                 if fresh.is_empty() && *backlog {
-                    (database.ready(id, lane, End::Newest, *max, all)?, Backlog::Yes)
+                    (database.ready((id, kind), lane, End::Newest, *max, all)?, Backlog::Yes)
                 } else {
                     (fresh, Backlog::No)
                 }
             }
             Want::Oldest { max } => {
                 self.wake_ms = self.wake(database, id, now)?;
-                let found = database.ready(id, &self.lane, End::Oldest, *max, all)?;
+                let found = database.ready((id, kind), &self.lane, End::Oldest, *max, all)?;
                 let backlog = found.first().is_some_and(|d| d.changed_at_ms <= live);
                 (found, if backlog { Backlog::Yes } else { Backlog::No })
             }
@@ -169,6 +169,10 @@ impl DestinationLane {
             Want::Probe => 1,
             Want::NewestFirst { max, .. } | Want::Oldest { max } => *max,
         };
+        // A history takes what is stored, and nothing is now.
+        if self.destination.kind == DestinationKind::History {
+            return Vec::new();
+        }
         pending.unsent(&self.destination.name, &self.lane, max)
     }
 
@@ -222,8 +226,13 @@ impl DestinationLane {
                     log::warn!("{item}: delivered to {name} while it cannot be stored");
                 }
             } else {
-                let fate = PendingFate { destination: name.clone(), item: (*item).to_owned(), sent: *revision, fate };
-                pending.fates.push(fate);
+                pending.fates.push(PendingFate {
+                    destination: name.clone(),
+                    kind: self.destination.kind,
+                    item: (*item).to_owned(),
+                    sent: *revision,
+                    fate,
+                });
             }
         }
         alarms.extend(self.turned(turn, pending, now));

@@ -9,6 +9,7 @@ use crate::call::record::Amendment;
 use crate::call::{Change, Conversation, Record};
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, Lane, RowState};
+use crate::store::keeper::DestinationKind;
 use crate::store::rows::{AuditRow, RequestRow};
 
 /// The newest state of a conversation.
@@ -29,6 +30,7 @@ pub struct PendingRecord {
 /// What became of one delivered row.
 pub struct PendingFate {
     pub destination: String,
+    pub kind: DestinationKind,
     pub item: String,
     pub sent: u64,
     pub fate: Fate,

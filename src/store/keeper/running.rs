@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
 use super::committing::commit;
 use super::lanes::{DestinationLane, Rows};
 use super::pending::Pending;
-use super::{Alarm, Destination, Input, Item, Order, Plan, Save};
+use super::{Alarm, Destination, DestinationKind, Input, Item, Order, Plan, Save};
 use crate::call::record::Amendment;
 use crate::call::record::Moment;
 use crate::clock::Now;
@@ -114,7 +114,7 @@ impl<R> Running<R> {
     pub fn run(mut self, inputs: &Receiver<Input<R>>, outcomes: Receiver<Delivered>) {
         // Without a sender left there is nobody to report, nor anything to wait for at the end.
         let (mut outcomes, mut reporting) = (outcomes, true);
-        self.say_unknown_destinations();
+        self.meet_destinations();
         self.fill();
         loop {
             let wait = Duration::from_millis(self.wait_ms());
@@ -199,10 +199,15 @@ impl<R> Running<R> {
                 None => DestinationLane::new(destination),
             });
         }
-        self.say_unknown_destinations();
+        self.meet_destinations();
     }
 
-    fn say_unknown_destinations(&self) {
+    fn meet_destinations(&self) {
+        let histories = self.lanes.iter().filter(|lane| lane.destination.kind == DestinationKind::History);
+        let histories = histories.map(|lane| lane.destination.name.clone()).collect();
+        if let Err(error) = self.database.feed_histories(histories) {
+            log::error!("the second history is fed only after a restart: {error}");
+        }
         match self.database.destinations_with_rows() {
             Ok(names) => {
                 for name in names.iter().filter(|name| self.lanes.iter().all(|l| l.destination.name != **name)) {
@@ -332,7 +337,7 @@ impl<R> Running<R> {
                 let _ = answer.try_send(database.transaction(|| database.drop_rows(&rows)));
             }
             Order::Forget { number, answer } => {
-                let _ = answer.try_send(database.forget(&number));
+                let _ = answer.try_send(database.forget(&number, at_ms));
             }
             Order::FollowUp { record_id, follow_up, answer } => {
                 let amendment = Amendment::FollowUp { follow_up, call: None, at: Moment(at_ms) };

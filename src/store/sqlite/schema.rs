@@ -76,7 +76,7 @@ impl Database {
             ))
             .map_err(fault)?;
 
-        let database = Self { connection, destinations: std::cell::RefCell::default() };
+        let database = Self::new(connection);
         database.migrate(has).map_err(fault)?;
         database.probe(path)?;
         Ok(database)

@@ -95,7 +95,7 @@ impl Database {
     /// If the database fails.
     pub fn forget_old(&self, before_ms: i64, from: Cursor, slice: usize) -> Result<Option<Cursor>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT r.started_at, r.n, r.open OR EXISTS (SELECT 1 FROM outbox o WHERE o.item = r.id)
+            "SELECT r.started_at, r.n, r.open OR EXISTS (SELECT 1 FROM outbox o WHERE o.item IN (r.id, r.conversation))
                  OR EXISTS (SELECT 1 FROM open_conversation c WHERE c.id = r.conversation)
              FROM record r WHERE r.started_at < ?1 AND (r.started_at, r.n) > (?2, ?3)
              ORDER BY r.started_at, r.n LIMIT ?4",
@@ -144,7 +144,7 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn forget(&self, number: &str) -> Result<Forgotten, StoreError> {
+    pub fn forget(&self, number: &str, at_ms: i64) -> Result<Forgotten, StoreError> {
         self.transaction(|| {
             let mut forgotten = Forgotten::default();
             let mut statement = self.connection.prepare("SELECT n, body FROM record WHERE client = ?1")?;
@@ -162,6 +162,7 @@ impl Database {
                     self.connection.prepare_cached("DELETE FROM outbox WHERE item = ?1")?.execute([&record.id])?;
                 forgotten.outbox_rows += rows as u64;
                 forgotten.records += 1;
+                self.queue_conversation(&record.conversation, at_ms)?;
                 for recording in record.recordings {
                     let entry = (record.pbx.clone(), recording.file);
                     if !forgotten.recordings.contains(&entry) {
