@@ -12,7 +12,7 @@ use pinconnector::clock::Now;
 use pinconnector::outbox::{Outcome, Verdict};
 use pinconnector::store::reader::CallFilter;
 use pinconnector::store::rows::{AuditRow, Rows};
-use pinconnector::store::{Desk as Beside, Input, Item, Opened, Plan, Reader, Save};
+use pinconnector::store::{Alarm, Desk as Beside, Input, Item, Opened, Plan, Reader, Save};
 use store_support::*;
 
 const DAY_MS: i64 = 86_400_000;
@@ -230,4 +230,56 @@ fn figures_for_the_status_page() {
     assert_eq!((state.name.as_str(), state.waiting, state.parked), ("crm", 4, 0));
     assert!(state.oldest_ms.is_some_and(|oldest| (at..at + 60_000).contains(&oldest)));
     desk.stop();
+}
+
+#[test]
+fn whoever_watches_hears_of_a_lost_file_and_of_a_long_wait() {
+    static FORWARD: AtomicI64 = AtomicI64::new(0);
+    fn clock() -> Now {
+        Now::read().plus_ms(u64::try_from(FORWARD.load(Ordering::SeqCst)).unwrap())
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let opened = Opened::open(&settings, Now::read()).unwrap();
+    let (alarms_to, alarms) = bounded(100);
+    let (crm, batches) = destination("crm", 1, 50);
+    let keeper = opened
+        .keep(Plan {
+            destinations: vec![crm],
+            follow_up_days: 7,
+            release: Box::new(|(): ()| ()),
+            alarms: alarms_to,
+            clock,
+            seed: 1,
+            queue_max: 100,
+            stop_grace_ms: 1_000,
+        })
+        .unwrap();
+    // Whether this machine's disk has room is not the matter here.
+    let alarm = || loop {
+        match alarms.recv_timeout(PATIENCE).expect("an alarm") {
+            Alarm::DiskLow { .. } | Alarm::DiskWell { .. } => {}
+            other => break other,
+        }
+    };
+    let nudge = || keeper.inputs.send(Input::Save(Save { items: vec![], release: vec![] })).unwrap();
+    let at = now_ms();
+    keeper.inputs.send(Input::Save(Save { items: vec![over("pbx-1.1", at)], release: vec![] })).unwrap();
+    let batch = batches.recv_timeout(PATIENCE).unwrap();
+    FORWARD.store(3_700_000, Ordering::SeqCst);
+    nudge();
+    assert!(matches!(alarm(), Alarm::DestinationBehind { name, oldest_ms } if name == "crm" && oldest_ms >= at));
+    let verdicts = vec![Verdict::Saved];
+    keeper.outcomes.send(pinconnector::outbox::Delivered { batch, outcome: Outcome::Answered(verdicts) }).unwrap();
+    let reader = Reader::open(&settings.path).unwrap();
+    until("it has arrived", || reader.outbox(None, 1).unwrap().is_empty());
+    FORWARD.store(3_800_000, Ordering::SeqCst);
+    nudge();
+    assert_eq!(alarm(), Alarm::DestinationCaughtUp { name: "crm".into() });
+    std::fs::remove_file(&settings.path).unwrap();
+    FORWARD.store(3_900_000, Ordering::SeqCst);
+    nudge();
+    assert_eq!(alarm(), Alarm::StoreReplaced { path: settings.path.clone() });
+    drop((keeper.inputs, keeper.outcomes));
+    keeper.thread.join().unwrap();
 }

@@ -8,7 +8,9 @@ mod committing;
 mod lanes;
 mod pending;
 mod running;
+mod upkeep;
 
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
@@ -121,6 +123,25 @@ pub enum Alarm {
     DestinationUp {
         name: String,
         down_for_ms: u64,
+    },
+    /// Something has waited for a destination for more than an hour.
+    DestinationBehind {
+        name: String,
+        oldest_ms: i64,
+    },
+    DestinationCaughtUp {
+        name: String,
+    },
+    /// The file was deleted or replaced while in use: a restart is needed.
+    StoreReplaced {
+        path: PathBuf,
+    },
+    /// The disk of the database is nearly full.
+    DiskLow {
+        free_mib: u64,
+    },
+    DiskWell {
+        free_mib: u64,
     },
     /// A destination will never take this record as it is.
     Parked {

@@ -37,12 +37,23 @@ pub struct DestinationLane {
     /// First items of the batches under way that are of the backlog.
     backlog: Vec<String>,
     success_noted_ms: Option<u64>,
+    /// It was said that it is behind.
+    behind: bool,
 }
 
 impl DestinationLane {
     pub fn new(destination: Destination) -> Self {
         let lane = Lane::new(destination.senders, destination.batch_max);
-        Self { destination, lane, id: None, maybe: true, wake_ms: None, backlog: Vec::new(), success_noted_ms: None }
+        Self {
+            destination,
+            lane,
+            id: None,
+            maybe: true,
+            wake_ms: None,
+            backlog: Vec::new(),
+            success_noted_ms: None,
+            behind: false,
+        }
     }
 
     /// The same destination after a reload: what is under way stays known.
@@ -278,6 +289,31 @@ impl DestinationLane {
 
     fn wait_ms(&self, now: Now) -> u64 {
         self.lane.down().map_or(0, |down| down.until_ms.saturating_sub(now.mono_ms))
+    }
+
+    /// Once a minute: whether something has waited for longer than `behind_ms`, and whether there are rows nobody told of
+    /// (changed from outside).
+    pub fn look_at_age(&mut self, database: &Database, behind_ms: i64, now: Now) -> Option<Alarm> {
+        self.maybe = true;
+        let name = self.destination.name.clone();
+        let oldest_ms = match self.id(database).and_then(|id| database.oldest_waiting(id)) {
+            Ok(oldest_ms) => oldest_ms,
+            Err(error) => {
+                log::warn!("{name}: how old the outbox is could not be read: {error}");
+                return None;
+            }
+        };
+        match oldest_ms.filter(|at| *at < now.wall_ms.saturating_sub(behind_ms)) {
+            Some(oldest_ms) if !self.behind => {
+                self.behind = true;
+                Some(Alarm::DestinationBehind { name, oldest_ms })
+            }
+            None if self.behind => {
+                self.behind = false;
+                Some(Alarm::DestinationCaughtUp { name })
+            }
+            _ => None,
+        }
     }
 
     /// When [`DestinationLane::fill`] may find more without anything having happened; monotonic milliseconds.

@@ -75,6 +75,8 @@ impl Pending {
 
     pub fn add_change(&mut self, change: Change, at_ms: i64) {
         let Change { conversation, pbx, open, joined_into, records } = change;
+        // Joined is joined, whatever is still said of it before the commit.
+        let joined_into = joined_into.or_else(|| self.conversations.remove(&conversation)?.joined_into);
         self.conversations.insert(conversation, PendingConversation { pbx, open, joined_into });
         for record in records {
             self.add_record(record, at_ms);

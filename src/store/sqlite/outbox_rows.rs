@@ -142,6 +142,17 @@ impl Database {
         Ok(statement.query_row([destination], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
+    /// Since when the oldest row that is ready has waited in its present state.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn oldest_waiting(&self, destination: i64) -> Result<Option<i64>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT changed_at FROM outbox WHERE state = 0 AND destination = ?1 ORDER BY changed_at LIMIT 1",
+        )?;
+        Ok(statement.query_row([destination], |row| row.get(0)).optional()?)
+    }
+
     /// Makes delayed rows ready whose time has come; at most `max`.
     ///
     /// # Errors
