@@ -375,3 +375,57 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     desk.saved(batch);
     desk.stop();
 }
+
+#[test]
+fn what_a_crm_was_told_is_remembered_beyond_the_row_and_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let desk = open(&settings, 1, 50);
+    let at = now_ms();
+    let revision = |n: u64| {
+        let mut call = record("pbx-1.1", 1, at);
+        call.revision += n;
+        change("pbx-1.1", true, vec![call])
+    };
+    desk.save(vec![revision(0)]);
+    let mut batch = desk.batch();
+    assert_eq!(batch.deliveries[0].told, None);
+    batch.deliveries[0].told = Some("StartApp".into());
+    desk.saved(batch);
+    let reader = Reader::open(&desk.path).unwrap();
+    until("the row is gone", || reader.outbox(None, 1).unwrap().is_empty());
+    desk.save(vec![revision(1)]);
+    let mut batch = desk.batch();
+    assert_eq!(batch.deliveries[0].told.as_deref(), Some("StartApp"));
+    // Told one thing more, and then silence: what was said stays said.
+    batch.deliveries[0].told = Some("StartApp DialAnswer".into());
+    desk.report(batch, Outcome::CrmDown { why: "silence".into(), retry_after_s: Some(3_600) });
+    assert!(matches!(desk.alarm(), Alarm::DestinationDown { .. }));
+    desk.save_and_wait(vec![revision(2)], 1);
+    drop(reader);
+    desk.stop();
+    let desk = open(&settings, 1, 50);
+    let batch = desk.batch();
+    assert_eq!(contents(&batch), [("pbx-1.1-1", at as u64 + 2)]);
+    assert_eq!(batch.deliveries[0].told.as_deref(), Some("StartApp DialAnswer"));
+    desk.saved(batch);
+    desk.stop();
+}
+
+#[test]
+fn a_record_not_judged_waits_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 1, 50);
+    let at = now_ms();
+    desk.save(vec![change("pbx-1.1", true, vec![record("pbx-1.1", 1, at)])]);
+    let batch = desk.batch();
+    desk.report(batch, Outcome::Answered(vec![Verdict::Retry { why: "locked".into() }]));
+    desk.save(vec![change("pbx-2.1", true, vec![record("pbx-2.1", 1, at)])]);
+    let other = desk.batch();
+    assert_eq!(contents(&other), [("pbx-2.1-1", at as u64)], "the others go on");
+    desk.saved(other);
+    let again = desk.batch();
+    assert_eq!(contents(&again), [("pbx-1.1-1", at as u64)], "after a second");
+    desk.saved(again);
+    desk.stop();
+}

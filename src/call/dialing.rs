@@ -52,7 +52,11 @@ impl Calls {
             return None;
         }
         let party = self.rules.party(&leg.name)?;
-        let known = self.find(pbx, &leg.uniqueid).or_else(|| {
+        let own = self.find(pbx, &leg.uniqueid).filter(|key| {
+            let conversation = self.conversation(*key);
+            !conversation.is_over() || conversation.channel(&leg.uniqueid).is_some()
+        });
+        let known = own.or_else(|| {
             let linked = self.find(pbx, &leg.linkedid)?;
             // A finished call is final; a late channel of its Linkedid starts anew.
             (!self.conversation(linked).is_over()).then_some(linked)
@@ -100,9 +104,11 @@ impl Calls {
             Party::Trunk(trunk) => {
                 channel.is_client = true;
                 let number = caller_number(&channel.caller_number);
+                let name = Some(channel.caller_name.clone()).filter(|n| !n.is_empty());
                 conversation.direction = Some(Direction::Incoming);
                 conversation.trunk = Some(trunk);
                 conversation.client_number.clone_from(&number);
+                conversation.client_name = name;
                 conversation.from = number;
                 conversation.to.clone_from(&exten);
                 conversation.did = exten.clone();
@@ -222,7 +228,9 @@ impl Calls {
     /// `DialBegin`: `dest` is called for `caller`, or for nobody (the first leg of an Originate).
     pub(super) fn dial_begin(&mut self, pbx: PbxId, caller: Option<&Leg>, dest: &Leg, dial_string: &Text) {
         let Some(caller) = caller else {
-            if let Some(key) = self.admit(pbx, dest) {
+            if let Some(key) = self.admit(pbx, dest)
+                && !self.conversation(key).is_over()
+            {
                 self.originated(pbx, key, &dest.uniqueid, dial_string);
             }
             return;
@@ -231,9 +239,16 @@ impl Calls {
             self.newchannel(pbx, caller);
         }
         let Some(key) = self.find(pbx, &caller.uniqueid) else { return };
+        // A finished call is final.
+        if self.conversation(key).is_over() {
+            return;
+        }
         let Some(mut dest_key) = self.admit(pbx, dest) else { return };
         if dest_key != key {
-            self.join(key, dest_key, None);
+            // Its Linkedid led it into another conversation (a consultation by feature code keeps the client's).
+            if !self.move_channel(pbx, dest_key, key, &dest.uniqueid) {
+                self.join(key, dest_key, None);
+            }
             dest_key = key;
         }
         let conversation = self.conversation_mut(dest_key);
@@ -272,6 +287,35 @@ impl Calls {
         }
     }
 
+    /// Moves a channel nobody has placed yet, and its Local peer, to another conversation; false if it has a place.
+    fn move_channel(&mut self, pbx: PbxId, from: Key, to: Key, uniqueid: &Uniqueid) -> bool {
+        let conversation = self.conversation_mut(from);
+        let Some(channel) = conversation.channel(uniqueid) else { return false };
+        let placed = channel.role != Role::Unknown || channel.decides.is_some() || channel.phone.is_some();
+        if placed || conversation.channels.len() < 2 {
+            return false;
+        }
+        let peer = channel.local_peer.clone();
+        let mut moved = Vec::new();
+        conversation.channels.retain(|c| {
+            let moves = c.uniqueid == *uniqueid || Some(&c.uniqueid) == peer.as_ref();
+            if moves {
+                moved.push(c.clone());
+            }
+            !moves
+        });
+        for mut channel in moved {
+            channel.phone = None;
+            channel.decides = None;
+            self.lead_to(to, pbx, channel.uniqueid.clone());
+            let into = self.conversation_mut(to);
+            if into.channel(&channel.uniqueid).is_none() {
+                into.channels.push(channel);
+            }
+        }
+        true
+    }
+
     /// A real channel was dialled: it belongs to a phone, or it is the customer's.
     pub(super) fn dialled(
         &mut self,
@@ -299,6 +343,9 @@ impl Calls {
         }
         let rang = channel.ring_from.is_some();
         let phone = &mut conversation.phones[place.phone];
+        // Tried again: what it did with the client before is over.
+        phone.parked = false;
+        phone.gave_away = false;
         phone.ended = None;
         phone.fate = if phone.answered.is_some() { Fate::Answered } else { Fate::Trying };
         if place.is_client {
@@ -375,7 +422,7 @@ impl Calls {
                 let conversation = self.conversation_mut(key);
                 let live = conversation.channels.iter().any(|c| c.decides == Some(place.phone) && c.is_live());
                 let phone = &mut conversation.phones[place.phone];
-                if !live && phone.talk_from.is_none() {
+                if !live && phone.answered.is_none() {
                     phone.fate = Fate::Trying;
                     phone.ended = None;
                 }
@@ -425,7 +472,6 @@ impl Calls {
         }
         let conversation = self.conversation_mut(key);
         let index = if let Some(index) = conversation.phone_index(&phone) {
-            conversation.phones[index].parked = false;
             index
         } else if let Some(index) = via.and_then(|via| conversation.named_ahead(via)) {
             conversation.phones[index].key = Some(phone);
@@ -674,6 +720,7 @@ impl Channel {
             dialled_by: None,
             dialled_number: None,
             caller_number: leg.caller_number.to_string(),
+            caller_name: leg.caller_name.to_string(),
             exten: leg.exten.to_string(),
             born: wall,
             ring_from: ringing.then_some(wall),
@@ -687,6 +734,7 @@ impl Channel {
             picked_up: false,
             bridge: None,
             local_peer: None,
+            runs: None,
             missing_once: false,
         }
     }

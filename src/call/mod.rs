@@ -11,6 +11,7 @@
 pub mod bridging;
 pub mod dialing;
 pub mod dialplan;
+pub mod discretion;
 pub mod effect;
 pub mod ending;
 pub mod input;
@@ -112,6 +113,7 @@ impl Calls {
             Input::Heard { pbx, event } => self.heard(pbx, event),
             Input::LinkUp { pbx } => self.link_up(pbx),
             Input::LinkDown { pbx } => self.link_down(pbx),
+            Input::Over { pbx } => self.over(pbx),
             Input::Tick => {}
             Input::PlaceCall(call) => self.place_call(*call),
             Input::CancelCall { request } => self.cancel_call(&request),
@@ -196,7 +198,8 @@ impl Calls {
             Event::Status { .. } | Event::BridgeListItem { .. } | Event::DeviceStateChange { .. } => {}
             Event::QueueEntry { queue, leg, wait_s, .. } => self.queue_entry(pbx, &leg, &queue, wait_s),
             Event::ListComplete { action_id, .. } => self.list_complete(pbx, &action_id),
-            Event::FullyBooted | Event::Shutdown => {}
+            Event::FullyBooted { uptime_s } => self.booted(pbx, uptime_s),
+            Event::Shutdown => {}
             Event::Response(response) => self.response(pbx, &response),
         }
     }
@@ -248,7 +251,11 @@ impl Calls {
         self.next_key += 1;
         let key = Key(self.next_key);
         let pbx_name = self.rules.pbx_name(pbx).to_owned();
-        let id = format!("{pbx_name}-{first}");
+        let mut id = format!("{pbx_name}-{first}");
+        // A uniqueid that has led to a conversation before (a stream out of order) must not give its names again.
+        if self.find(pbx, first).is_some() {
+            id = format!("{id}~{}", key.0);
+        }
         let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
         self.held.insert(
             key,

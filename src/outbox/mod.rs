@@ -14,6 +14,11 @@ pub struct Delivery {
     pub body: Box<str>,
     /// When the state in it came to be, for `live`.
     pub changed_at_ms: i64,
+    /// What this CRM has been told of this record so far, in words that only its sender understands: a CRM that takes
+    /// events instead of states (`kind = "pbxmanager"`) must never be told one twice. The store keeps the text for as
+    /// long as the record may change, also when no row waits any more, and replaces it by what the batch carries when
+    /// it comes back, however it fared. Absent for the kinds that need no memory.
+    pub told: Option<Box<str>>,
 }
 
 /// What one sender carries in one request: records of one CRM, each at most once.
@@ -36,6 +41,11 @@ pub enum Verdict {
     /// It will never take this record as it is.
     Rejected {
         reason: String,
+    },
+    /// It did not judge this record (a lock, its own end at another record of the batch): send it again, later, and do
+    /// not let it hold up the others.
+    Retry {
+        why: String,
     },
 }
 

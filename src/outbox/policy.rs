@@ -387,6 +387,10 @@ fn fate(verdict: &Verdict, sent: u64, row: Option<RowState>, spread: &mut Spread
         Verdict::Saved | Verdict::Unchanged if row.newest <= sent => Fate::Delete,
         Verdict::Saved | Verdict::Unchanged => Fate::SendNewer,
         Verdict::Rejected { reason } => parked(reason, sent, Some(row)),
+        Verdict::Retry { .. } if row.newest > sent => Fate::SendNewer,
+        Verdict::Retry { why } => {
+            Fate::Delay { delay_ms: spread.add_to(backoff_ms(row.tries.saturating_add(1))), why: why.clone() }
+        }
         // It has what we sent, whatever it calls that.
         Verdict::Stale { has } if *has == sent && row.newest == sent => Fate::Delete,
         Verdict::Stale { has } if *has > sent && *has < row.newest => Fate::SendNewer,

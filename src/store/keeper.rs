@@ -124,24 +124,9 @@ pub enum Alarm {
         name: String,
         down_for_ms: u64,
     },
-    /// Something has waited for a destination for more than an hour.
-    DestinationBehind {
-        name: String,
-        oldest_ms: i64,
-    },
-    DestinationCaughtUp {
-        name: String,
-    },
     /// The file was deleted or replaced while in use: a restart is needed.
     StoreReplaced {
         path: PathBuf,
-    },
-    /// The disk of the database is nearly full.
-    DiskLow {
-        free_mib: u64,
-    },
-    DiskWell {
-        free_mib: u64,
     },
     /// A destination will never take this record as it is.
     Parked {

@@ -51,6 +51,9 @@ pub fn commit(database: &Database, pending: &mut Pending, writing: Writing) -> R
         for (key, value) in &pending.settings {
             skip(key, database.save_setting(key, value))?;
         }
+        for ((name, item), text) in &pending.told {
+            skip(item, database.destination(name).and_then(|id| database.save_told(id, item, text)))?;
+        }
         for (name, note) in &pending.notes {
             let done = database.destination(name).and_then(|id| match note {
                 Note::Up => database.note_up(id, writing.at_ms),

@@ -21,8 +21,8 @@ const WOKEN_AT_ONCE: usize = 100;
 #[derive(Clone, Copy)]
 pub enum Rows<'a> {
     Stored(&'a Database),
-    /// The database fails: only what is in memory can be sent, and it is sent unstored.
-    Unstored(&'a Pending),
+    /// The database cannot be written: only what is in memory can be sent, and it is sent unstored.
+    Unstored(&'a Database, &'a Pending),
 }
 
 pub struct DestinationLane {
@@ -37,23 +37,12 @@ pub struct DestinationLane {
     /// First items of the batches under way that are of the backlog.
     backlog: Vec<String>,
     success_noted_ms: Option<u64>,
-    /// It was said that it is behind.
-    behind: bool,
 }
 
 impl DestinationLane {
     pub fn new(destination: Destination) -> Self {
         let lane = Lane::new(destination.senders, destination.batch_max);
-        Self {
-            destination,
-            lane,
-            id: None,
-            maybe: true,
-            wake_ms: None,
-            backlog: Vec::new(),
-            success_noted_ms: None,
-            behind: false,
-        }
+        Self { destination, lane, id: None, maybe: true, wake_ms: None, backlog: Vec::new(), success_noted_ms: None }
     }
 
     /// The same destination after a reload: what is under way stays known.
@@ -93,7 +82,7 @@ impl DestinationLane {
         {
             let (deliveries, backlog) = match rows {
                 Rows::Stored(database) => self.find_stored(database, &want, now)?,
-                Rows::Unstored(pending) => (self.find_unstored(pending, &want), Backlog::No),
+                Rows::Unstored(database, pending) => (self.find_unstored(database, pending, &want), Backlog::No),
             };
             if deliveries.is_empty() {
                 match want {
@@ -174,17 +163,23 @@ impl DestinationLane {
         Ok(database.next_delayed(id)?.map(|(_, due_ms)| due_ms))
     }
 
-    fn find_unstored(&self, pending: &Pending, want: &Want) -> Vec<Delivery> {
-        let max = match want {
-            Want::Alone { item } => return pending.unsent_one(item).into_iter().collect(),
-            Want::Probe => 1,
-            Want::NewestFirst { max, .. } | Want::Oldest { max } => *max,
-        };
+    fn find_unstored(&self, database: &Database, pending: &Pending, want: &Want) -> Vec<Delivery> {
         // A history takes what is stored, and nothing is now.
         if self.destination.kind == DestinationKind::History {
             return Vec::new();
         }
-        pending.unsent(&self.destination.name, &self.lane, max)
+        let name = &self.destination.name;
+        let mut found = match want {
+            Want::Alone { item } => pending.unsent_one(item).into_iter().collect(),
+            Want::Probe => pending.unsent(name, &self.lane, 1),
+            Want::NewestFirst { max, .. } | Want::Oldest { max } => pending.unsent(name, &self.lane, *max),
+        };
+        for delivery in &mut found {
+            let told = pending.told.get(&(name.clone(), delivery.record_id.clone())).cloned();
+            // A full disk can still be read; where it cannot, being told twice is the smaller harm.
+            delivery.told = told.or_else(|| database.told(self.id?, &delivery.record_id).ok().flatten());
+        }
+        found
     }
 
     /// Takes in what became of a batch: the fates of its rows go to `pending`. `database` is `None` while it fails.
@@ -221,6 +216,11 @@ impl DestinationLane {
         self.maybe = true;
 
         let name = self.destination.name.clone();
+        for delivery in &delivered.batch.deliveries {
+            if let Some(told) = &delivery.told {
+                pending.told.insert((name.clone(), delivery.record_id.clone()), told.clone());
+            }
+        }
         let mut alarms = Vec::new();
         for ((item, revision), fate) in sent.iter().zip(fates) {
             if let Fate::Park { reason } = &fate {
@@ -289,31 +289,6 @@ impl DestinationLane {
 
     fn wait_ms(&self, now: Now) -> u64 {
         self.lane.down().map_or(0, |down| down.until_ms.saturating_sub(now.mono_ms))
-    }
-
-    /// Once a minute: whether something has waited for longer than `behind_ms`, and whether there are rows nobody told of
-    /// (changed from outside).
-    pub fn look_at_age(&mut self, database: &Database, behind_ms: i64, now: Now) -> Option<Alarm> {
-        self.maybe = true;
-        let name = self.destination.name.clone();
-        let oldest_ms = match self.id(database).and_then(|id| database.oldest_waiting(id)) {
-            Ok(oldest_ms) => oldest_ms,
-            Err(error) => {
-                log::warn!("{name}: how old the outbox is could not be read: {error}");
-                return None;
-            }
-        };
-        match oldest_ms.filter(|at| *at < now.wall_ms.saturating_sub(behind_ms)) {
-            Some(oldest_ms) if !self.behind => {
-                self.behind = true;
-                Some(Alarm::DestinationBehind { name, oldest_ms })
-            }
-            None if self.behind => {
-                self.behind = false;
-                Some(Alarm::DestinationCaughtUp { name })
-            }
-            _ => None,
-        }
     }
 
     /// When [`DestinationLane::fill`] may find more without anything having happened; monotonic milliseconds.

@@ -57,6 +57,8 @@ pub struct Pending {
     pub audits: VecDeque<AuditRow>,
     pub settings: BTreeMap<String, String>,
     pub fates: Vec<PendingFate>,
+    /// What destinations have been told of items, by both names.
+    pub told: HashMap<(String, String), Box<str>>,
     pub notes: HashMap<String, Note>,
     next: u64,
 }
@@ -70,6 +72,7 @@ impl Pending {
             && self.audits.is_empty()
             && self.settings.is_empty()
             && self.fates.is_empty()
+            && self.told.is_empty()
             && self.notes.is_empty()
     }
 
@@ -144,6 +147,14 @@ impl Pending {
         }
         while self.requests.len() > max {
             self.requests.pop_front();
+        }
+        if self.told.len() > max {
+            // What was told of records that are kept; the others are gone themselves.
+            self.told.retain(|(_, item), _| self.numbers.contains_key(item));
+        }
+        if self.fates.len() > max {
+            // Their rows stay, and they are sent once more.
+            self.fates.drain(..self.fates.len() - max);
         }
         if self.conversations.len() > max {
             // Those that are over: at worst they are restored once more, and found to have ended.
@@ -224,5 +235,6 @@ fn delivery(pending: &PendingRecord) -> Option<Delivery> {
         revision: pending.record.revision,
         body: serde_json::to_string(&pending.record).ok()?.into(),
         changed_at_ms: pending.changed_at_ms,
+        told: None,
     })
 }

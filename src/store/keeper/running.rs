@@ -276,7 +276,8 @@ impl<R> Running<R> {
             if failing {
                 lane.look_again();
             }
-            let rows = if failing { Rows::Unstored(&self.pending) } else { Rows::Stored(&self.database) };
+            let rows =
+                if failing { Rows::Unstored(&self.database, &self.pending) } else { Rows::Stored(&self.database) };
             if let Err(error) = lane.fill(rows, now) {
                 log::error!("{}: the outbox cannot be read: {error}", lane.destination.name);
                 lane.rest(now);
@@ -312,9 +313,9 @@ impl<R> Running<R> {
                 let amendment = Amendment::FollowUp { follow_up, call: None, at: Moment(at_ms) };
                 let done = database.transaction(|| database.amend(&record_id, &amendment, at_ms));
                 let _ = answer.try_send(done.map(|record| record.is_some()));
-                self.lanes.iter_mut().for_each(DestinationLane::look_again);
             }
         }
+        self.lanes.iter_mut().for_each(DestinationLane::look_again);
     }
 
     /// Nothing came for a while.
@@ -323,7 +324,7 @@ impl<R> Running<R> {
             return;
         }
         let now = (self.clock)();
-        for alarm in self.upkeep.work(&self.database, &self.settings, &mut self.lanes, now) {
+        if let Some(alarm) = self.upkeep.work(&self.database, &self.settings, &mut self.lanes, now) {
             let _ = self.alarms.try_send(alarm);
         }
     }

@@ -1,6 +1,5 @@
 //! What the keeper does in idle moments: copies the log back, forgets what is old, and looks around once a minute.
 
-use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -29,12 +28,8 @@ const RETENTION_PAUSE_MS: u64 = 100;
 /// If it is never idle, upkeep is done all the same once it is overdue by this.
 const OVERDUE_MS: u64 = 600_000;
 const DAY_MS: i64 = 86_400_000;
-/// How often the disk and the age of what waits are looked at.
+/// How often the file and the outbox are looked at without a reason.
 const LOOK_EVERY_MS: u64 = 60_000;
-/// Something that waits longer than this is worth an alarm.
-const BEHIND_MS: i64 = 3_600_000;
-/// Below so much room the disk is nearly full; above twice that it is well again.
-const DISK_LOW_MIB: u64 = 200;
 
 /// When what is due; all monotonic milliseconds.
 pub struct Upkeep {
@@ -48,7 +43,6 @@ pub struct Upkeep {
     /// Device and inode of the file when it was first looked at.
     file: Option<(u64, u64)>,
     file_gone: bool,
-    disk_low: bool,
 }
 
 impl Upkeep {
@@ -64,7 +58,6 @@ impl Upkeep {
             look_due_ms: now.mono_ms,
             file: None,
             file_gone: false,
-            disk_low: false,
         }
     }
 
@@ -97,8 +90,8 @@ impl Upkeep {
         settings: &Settings,
         lanes: &mut [DestinationLane],
         now: Now,
-    ) -> Vec<Alarm> {
-        let mut alarms = Vec::new();
+    ) -> Option<Alarm> {
+        let mut alarm = None;
         let mut done = Ok(());
         if self.commits > 0 && now.mono_ms >= self.checkpoint_due_ms() {
             self.commits = 0;
@@ -110,16 +103,15 @@ impl Upkeep {
         }
         if now.mono_ms >= self.look_due_ms {
             self.look_due_ms = now.mono_ms + LOOK_EVERY_MS;
-            self.look_around(&settings.path, &mut alarms);
-            for lane in lanes {
-                alarms.extend(lane.look_at_age(database, BEHIND_MS, now));
-            }
+            alarm = self.look_for_file(&settings.path);
+            // Rows may have been changed from outside.
+            lanes.iter_mut().for_each(DestinationLane::look_again);
         }
         if let Err(error) = done.and_then(|()| self.retain(database, settings, now)) {
             log::warn!("upkeep of the database was put off: {error}");
             self.retention_due_ms = now.mono_ms + RETENTION_EVERY_MS;
         }
-        alarms
+        alarm
     }
 
     /// When the log is copied back, if nothing comes before.
@@ -147,33 +139,18 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Whether the file is still the one that was opened, and whether the disk has room.
-    fn look_around(&mut self, path: &Path, alarms: &mut Vec<Alarm>) {
-        let file = std::fs::metadata(path).ok().map(|m: Metadata| (m.dev(), m.ino()));
+    /// Whether the file is still the one that was opened.
+    fn look_for_file(&mut self, path: &Path) -> Option<Alarm> {
+        let file = std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let opened = *self.file.get_or_insert(file.unwrap_or_default());
-        if file != Some(opened) && !self.file_gone {
-            self.file_gone = true;
-            log::error!(
-                "the database {} was deleted or replaced while in use: what is stored now goes to a file without a name \
-                 and is gone at the next stop. Restart the service",
-                path.display()
-            );
-            alarms.push(Alarm::StoreReplaced { path: path.to_owned() });
+        if file == Some(opened) || std::mem::replace(&mut self.file_gone, true) {
+            return None;
         }
-        let Some(free_mib) = free_mib(path) else { return };
-        if !self.disk_low && free_mib < DISK_LOW_MIB {
-            self.disk_low = true;
-            log::warn!("the disk of {} is nearly full: {free_mib} MiB left", path.display());
-            alarms.push(Alarm::DiskLow { free_mib });
-        } else if self.disk_low && free_mib > 2 * DISK_LOW_MIB {
-            self.disk_low = false;
-            log::info!("the disk of {} has room again: {free_mib} MiB", path.display());
-            alarms.push(Alarm::DiskWell { free_mib });
-        }
+        log::error!(
+            "the database {} was deleted or replaced while in use: what is stored now goes to a file without a name and is \
+             gone at the next stop. Restart the service",
+            path.display()
+        );
+        Some(Alarm::StoreReplaced { path: path.to_owned() })
     }
-}
-
-fn free_mib(path: &Path) -> Option<u64> {
-    let disk = rustix::fs::statvfs(path.parent()?).ok()?;
-    Some(disk.f_bavail.saturating_mul(disk.f_frsize) >> 20)
 }

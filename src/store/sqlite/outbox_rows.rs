@@ -80,13 +80,15 @@ impl Database {
     ) -> Result<Vec<Delivery>, StoreError> {
         let sql = match end {
             End::Newest => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
+                     LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at DESC LIMIT ?3"
             }
             End::Oldest => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
+                     LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at LIMIT ?3"
             }
         };
@@ -104,7 +106,7 @@ impl Database {
             }
             match self.delivery(row, kind)? {
                 Some(delivery) => found.push(delivery),
-                None => orphans.push(row.get::<_, i64>(4)?),
+                None => orphans.push(row.get::<_, i64>(5)?),
             }
         }
         drop(rows);
@@ -124,8 +126,10 @@ impl Database {
     /// If the database fails.
     pub fn one(&self, (destination, kind): (i64, DestinationKind), item: &str) -> Result<Option<Delivery>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT o.item, o.revision, o.changed_at, r.body
-             FROM outbox o LEFT JOIN record r ON r.id = o.item WHERE o.item = ?2 AND o.destination = ?1",
+            "SELECT o.item, o.revision, o.changed_at, r.body, t.text
+             FROM outbox o LEFT JOIN record r ON r.id = o.item
+                 LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
+             WHERE o.item = ?2 AND o.destination = ?1",
         )?;
         let mut rows = statement.query(params![destination, item])?;
         rows.next()?.map_or(Ok(None), |row| self.delivery(row, kind))
@@ -140,17 +144,6 @@ impl Database {
             .connection
             .prepare_cached("SELECT item, due FROM outbox WHERE state = 1 AND destination = ?1 ORDER BY due LIMIT 1")?;
         Ok(statement.query_row([destination], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
-    }
-
-    /// Since when the oldest row that is ready has waited in its present state.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub fn oldest_waiting(&self, destination: i64) -> Result<Option<i64>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT changed_at FROM outbox WHERE state = 0 AND destination = ?1 ORDER BY changed_at LIMIT 1",
-        )?;
-        Ok(statement.query_row([destination], |row| row.get(0)).optional()?)
     }
 
     /// Makes delayed rows ready whose time has come; at most `max`.
@@ -250,7 +243,31 @@ impl Database {
         Ok(())
     }
 
-    /// A row of item, revision, `changed_at`, body of the record; `None` if what it is about is gone.
+    /// Keeps what a destination has been told of an item.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn save_told(&self, destination: i64, item: &str, text: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO told (item, destination, text) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (item, destination) DO UPDATE SET text = excluded.text",
+            )?
+            .execute(params![item, destination, text])?;
+        Ok(())
+    }
+
+    /// What a destination has been told of an item so far.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn told(&self, destination: i64, item: &str) -> Result<Option<Box<str>>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT text FROM told WHERE item = ?1 AND destination = ?2")?;
+        Ok(statement.query_row(params![item, destination], |row| row.get(0)).optional()?)
+    }
+
+    /// A row of item, revision, `changed_at`, body of the record, what was told; `None` if what it is about is gone.
     fn delivery(&self, row: &Row<'_>, kind: DestinationKind) -> Result<Option<Delivery>, StoreError> {
         let body = match kind {
             DestinationKind::Crm => row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(Box::from),
@@ -259,7 +276,13 @@ impl Database {
             }
         };
         let Some(body) = body else { return Ok(None) };
-        Ok(Some(Delivery { record_id: row.get(0)?, revision: unsigned(row.get(1)?), body, changed_at_ms: row.get(2)? }))
+        Ok(Some(Delivery {
+            record_id: row.get(0)?,
+            revision: unsigned(row.get(1)?),
+            body,
+            changed_at_ms: row.get(2)?,
+            told: row.get(4)?,
+        }))
     }
 
     fn drop_row(&self, id: i64) -> Result<(), StoreError> {
