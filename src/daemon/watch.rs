@@ -173,6 +173,11 @@ impl<'a> Watch<'a> {
                 let text = format!("takes records again after {} s", down_for_ms / 1000);
                 self.alerts.right(&format!("crm {name}"), &text)
             }
+            Alarm::StoreReplaced { path } => {
+                let text = format!("the database {} was deleted or replaced while in use: restart me", path.display());
+                self.alerts.wrong("store replaced", &text, now_ms, 0);
+                None
+            }
             // One refused record is for the log and `outbox list`; nobody is called at night for it.
             Alarm::Parked { .. } => None,
         };
