@@ -129,7 +129,9 @@ impl Parser {
                 Event::LocalBridge { one: one?, two: two?, optimized }
             }
             (11, b"AgentCalled") => Event::AgentCalled(self.queue_agent(message)),
-            (11, b"FullyBooted") => Event::FullyBooted,
+            (11, b"FullyBooted") => {
+                Event::FullyBooted { uptime_s: message.get(b"Uptime").map(|text| u64::from(number(text))) }
+            }
             (12, b"BridgeCreate") => Event::BridgeCreate {
                 bridge: bridge_of(message, b"BridgeUniqueid")?,
                 technology: text_of(message, b"BridgeTechnology"),

@@ -17,6 +17,7 @@ const MAX_KEYS: usize = 32;
 impl Calls {
     /// `Newexten`: a channel starts an application.
     pub(super) fn newexten(&mut self, pbx: PbxId, leg: &Leg, application: &Text, data: &Text) {
+        let wall = self.wall();
         let Some(key) = self.known(pbx, &leg.uniqueid) else { return };
         // `h` runs after the end; what it does is nobody's call.
         if &*leg.exten == "h" {
@@ -45,6 +46,11 @@ impl Calls {
         if leads {
             conversation.dialplan_seen = true;
             conversation.agi_runs = false;
+            if application != "queue"
+                && let Some(queue) = &mut conversation.queue
+            {
+                queue.left.get_or_insert(wall);
+            }
             self.dial_is_over(key, &leg.uniqueid);
             self.place_entered(key, leg);
             let conversation = self.conversation_mut(key);
@@ -97,15 +103,10 @@ impl Calls {
                 let standing = conversation.queue.as_ref().is_some_and(|q| q.name == name && q.left.is_none());
                 if !standing {
                     conversation.leave_queue_behind(&name);
-                    // QueueCallerJoin says whether he got in; a refusal (JOINEMPTY, FULL) sends none.
-                    conversation.queue = Some(QueueVisit {
-                        name,
-                        joined: wall,
-                        left: Some(wall),
-                        answered: None,
-                        status: None,
-                        rang: false,
-                    });
+                    // QueueCallerJoin says when he got in; a refusal (JOINEMPTY, FULL) sends none, and class `agent` may
+                    // not be ours.
+                    conversation.queue =
+                        Some(QueueVisit { name, joined: wall, left: None, answered: None, status: None, rang: false });
                 }
                 self.touch(key);
             }

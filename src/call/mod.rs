@@ -197,7 +197,8 @@ impl Calls {
             Event::Status { .. } | Event::BridgeListItem { .. } | Event::DeviceStateChange { .. } => {}
             Event::QueueEntry { queue, leg, wait_s, .. } => self.queue_entry(pbx, &leg, &queue, wait_s),
             Event::ListComplete { action_id, .. } => self.list_complete(pbx, &action_id),
-            Event::FullyBooted | Event::Shutdown => {}
+            Event::FullyBooted { uptime_s } => self.booted(pbx, uptime_s),
+            Event::Shutdown => {}
             Event::Response(response) => self.response(pbx, &response),
         }
     }

@@ -379,8 +379,8 @@ pub struct Conversation {
     pub ended_by: Option<EndedBy>,
     /// The end was not seen.
     pub lost: bool,
-    /// Every call of the exchange was gone at once when the link came back: a restart.
-    pub all_ended_at_once: bool,
+    /// Asterisk was restarted in mid-call.
+    pub restarted: bool,
     pub crm: Option<String>,
     pub variables: BTreeMap<String, String>,
     pub timeline: Vec<Step>,
@@ -440,7 +440,7 @@ impl Conversation {
             ended: None,
             ended_by: None,
             lost: false,
-            all_ended_at_once: false,
+            restarted: false,
             crm: None,
             variables: BTreeMap::new(),
             timeline: Vec::new(),

@@ -70,6 +70,9 @@ impl Calls {
     pub(super) fn await_originate(&mut self, pbx: PbxId, action_id: String, key: Option<Key>) {
         let asked_at = self.wall();
         let pending = &mut self.exchange(pbx).originates;
+        if pending.iter().any(|p| p.action_id == action_id) {
+            return;
+        }
         if pending.len() >= MAX_PENDING {
             pending.remove(0);
         }
@@ -237,7 +240,7 @@ impl Calls {
         let key = match key {
             Some(key) => key,
             // No channel was ever made: the agent's phone is not registered.
-            None if !success => {
+            None if !success && self.find(pbx, &Uniqueid::new(action_id)).is_none() => {
                 let key = self.begin(pbx, &Uniqueid::new(action_id), 1);
                 self.conversation_mut(key).born = asked_at;
                 self.conversation_mut(key).click = Some(Click {

@@ -413,8 +413,14 @@ impl View<'_> {
     fn ended(&self, index: usize, record: &Record) -> Option<i64> {
         let c = self.conversation;
         let phone = &c.phones[index];
-        if phone.answered.is_some() {
-            return phone.talk_until.or(phone.ended).or(c.ended);
+        if let Some(talked) = phone.talk_until.filter(|_| phone.answered.is_some()) {
+            // Called back after the talk (out of a parking lot) without an answer: it ends with that ring.
+            let again = c.channels.iter().filter(|channel| {
+                channel.decides == Some(index)
+                    && channel.up_at.is_none()
+                    && channel.ring_from.is_some_and(|at| at >= talked)
+            });
+            return again.filter_map(|channel| channel.hung_up).max().or(Some(talked));
         }
         if record.lead && matches!(record.status, Status::Missed | Status::Cancelled) {
             return c.ended;

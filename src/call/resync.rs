@@ -28,6 +28,9 @@ pub(crate) struct Exchange {
     /// The next complete list is the first one since the login.
     resync: bool,
     up: bool,
+    /// When the link went down, and that Asterisk began after that: a restart.
+    down_since: Option<i64>,
+    restarted: bool,
     /// An AMI action that ends or moves calls was answered: when.
     pub(super) acted_at: Option<i64>,
 }
@@ -59,9 +62,23 @@ impl Calls {
     }
 
     pub(super) fn link_down(&mut self, pbx: PbxId) {
+        let wall = self.wall();
         let exchange = self.exchange(pbx);
         exchange.up = false;
         exchange.listing = None;
+        exchange.restarted = false;
+        exchange.down_since = Some(wall);
+    }
+
+    /// `FullyBooted` (class `system`): an Asterisk younger than the broken link has been restarted.
+    pub(super) fn booted(&mut self, pbx: PbxId, uptime_s: Option<u64>) {
+        let wall = self.wall();
+        let exchange = self.exchange(pbx);
+        if let (Some(down), Some(uptime_s)) = (exchange.down_since, uptime_s) {
+            let began = wall - i64::try_from(uptime_s).unwrap_or(i64::MAX / 2_000).saturating_mul(1_000);
+            // Uptime is in whole seconds, cut.
+            exchange.restarted = began >= down - 1_000;
+        }
     }
 
     /// Nothing more will be heard: what has not ended is lost.
@@ -178,15 +195,14 @@ impl Calls {
                 }
             }
         }
-        // Asterisk restarted, or everything ended while nobody listened: for those that go on, nobody needs to be named.
-        let all_gone = first && missing.len() == live;
+        let restarted = first && missing.len() == live && self.exchange(pbx).restarted;
         for (key, uniqueid) in missing {
             if !first {
                 self.counts.audit_ended += 1;
             }
             if let Some(held) = self.held.get_mut(&key) {
                 held.conversation.lost = true;
-                held.conversation.all_ended_at_once = all_gone;
+                held.conversation.restarted = restarted;
                 self.gone(pbx, key, &uniqueid, None);
             }
         }

@@ -4,6 +4,7 @@
 //! their records.
 
 mod compare;
+mod disturbed;
 mod play;
 #[path = "../traces/mod.rs"]
 mod traces;

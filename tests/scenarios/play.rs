@@ -40,18 +40,21 @@ pub fn heard(parts: &[Recording]) -> Vec<(Now, Heard)> {
     Replay::new(parts, &parser).collect()
 }
 
+/// Keeps the records that are to be sent.
+pub fn collect(revisions: &mut Vec<Record>, effects: Vec<Effect>) {
+    for effect in effects {
+        if let Effect::Save(change) = effect {
+            revisions.extend(change.records);
+        }
+    }
+}
+
 /// Plays what was heard and lets everything end.
 pub fn play(heard: impl IntoIterator<Item = (Now, Heard)>, rules: Rules) -> Outcome {
     let mut calls = Calls::new(rules);
     let mut revisions = Vec::new();
     let mut last = Now::default();
-    let mut take = |effects: Vec<Effect>| {
-        for effect in effects {
-            if let Effect::Save(change) = effect {
-                revisions.extend(change.records);
-            }
-        }
-    };
+    let mut take = |effects: Vec<Effect>| collect(&mut revisions, effects);
     for (now, heard) in heard {
         while let Some(at) = calls.next_deadline()
             && at <= now.mono_ms
