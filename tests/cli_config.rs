@@ -19,8 +19,13 @@ fn with_examples() -> String {
                 !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             })
     };
-    // Files that are not there, and an environment that is not set, are no fault of the example's form.
-    let elsewhere = |line: &str| line.contains("_file =") || line.starts_with("#ca =") || line.contains('$');
+    // Files that are not there, an environment that is not set, and keys that need another kind of section than the
+    // example's are no fault of the example's form.
+    let elsewhere = |line: &str| {
+        line.contains("_file =")
+            || line.contains('$')
+            || ["#ca =", "#server_name =", "#lookup_digits ="].iter().any(|key| line.starts_with(key))
+    };
     let mut text = String::new();
     for line in shipped().lines() {
         let line = if is_example(line) && !elsewhere(line) { &line[1..] } else { line };

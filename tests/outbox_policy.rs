@@ -1,5 +1,7 @@
 //! The outbox's decisions as tables: what is looked for, what an answer means, how long to wait. No database, no clock.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use pinconnector::clock::Now;
 use pinconnector::outbox::policy::{
     BACKOFF_MAX_MS, Backlog, Fate, Lane, RETRY_AFTER_MAX_MS, RowState, Spread, Turn, Want, backoff_ms,

@@ -1,6 +1,8 @@
 //! What every history must do, whatever keeps it: the suite is written against [`History`], and each kind of history runs
 //! all of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use pinconnector::call::Record;

@@ -1,5 +1,7 @@
 //! The keeper with a real database: stored before sent, one batch per record, and what every outcome does.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use crossbeam_channel::bounded;

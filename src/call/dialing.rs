@@ -52,7 +52,11 @@ impl Calls {
             return None;
         }
         let party = self.rules.party(&leg.name)?;
-        let known = self.find(pbx, &leg.uniqueid).or_else(|| {
+        let own = self.find(pbx, &leg.uniqueid).filter(|key| {
+            let conversation = self.conversation(*key);
+            !conversation.is_over() || conversation.channel(&leg.uniqueid).is_some()
+        });
+        let known = own.or_else(|| {
             let linked = self.find(pbx, &leg.linkedid)?;
             // A finished call is final; a late channel of its Linkedid starts anew.
             (!self.conversation(linked).is_over()).then_some(linked)
@@ -224,7 +228,9 @@ impl Calls {
     /// `DialBegin`: `dest` is called for `caller`, or for nobody (the first leg of an Originate).
     pub(super) fn dial_begin(&mut self, pbx: PbxId, caller: Option<&Leg>, dest: &Leg, dial_string: &Text) {
         let Some(caller) = caller else {
-            if let Some(key) = self.admit(pbx, dest) {
+            if let Some(key) = self.admit(pbx, dest)
+                && !self.conversation(key).is_over()
+            {
                 self.originated(pbx, key, &dest.uniqueid, dial_string);
             }
             return;
@@ -233,6 +239,10 @@ impl Calls {
             self.newchannel(pbx, caller);
         }
         let Some(key) = self.find(pbx, &caller.uniqueid) else { return };
+        // A finished call is final.
+        if self.conversation(key).is_over() {
+            return;
+        }
         let Some(mut dest_key) = self.admit(pbx, dest) else { return };
         if dest_key != key {
             // Its Linkedid led it into another conversation (a consultation by feature code keeps the client's).
@@ -294,9 +304,14 @@ impl Calls {
             }
             !moves
         });
-        for channel in moved {
+        for mut channel in moved {
+            channel.phone = None;
+            channel.decides = None;
             self.lead_to(to, pbx, channel.uniqueid.clone());
-            self.conversation_mut(to).channels.push(channel);
+            let into = self.conversation_mut(to);
+            if into.channel(&channel.uniqueid).is_none() {
+                into.channels.push(channel);
+            }
         }
         true
     }

@@ -11,6 +11,7 @@
 pub mod bridging;
 pub mod dialing;
 pub mod dialplan;
+pub mod discretion;
 pub mod effect;
 pub mod ending;
 pub mod input;
@@ -250,7 +251,11 @@ impl Calls {
         self.next_key += 1;
         let key = Key(self.next_key);
         let pbx_name = self.rules.pbx_name(pbx).to_owned();
-        let id = format!("{pbx_name}-{first}");
+        let mut id = format!("{pbx_name}-{first}");
+        // A uniqueid that has led to a conversation before (a stream out of order) must not give its names again.
+        if self.find(pbx, first).is_some() {
+            id = format!("{id}~{}", key.0);
+        }
         let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
         self.held.insert(
             key,

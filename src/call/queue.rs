@@ -45,7 +45,7 @@ impl Calls {
     /// A member is called: named here first, sometimes before its channel's DialBegin.
     pub(super) fn agent_called(&mut self, pbx: PbxId, agent: &QueueAgent) {
         let Some(key) = self.known(pbx, &agent.caller.uniqueid) else { return };
-        if self.admit(pbx, &agent.dest) != Some(key) {
+        if self.conversation(key).is_over() || self.admit(pbx, &agent.dest) != Some(key) {
             return;
         }
         let conversation = self.conversation_mut(key);

@@ -98,7 +98,7 @@ impl Service {
     /// If the system, the database or the configuration does not allow it.
     pub fn start(config: Config) -> Result<Self, Fault> {
         check_descriptors(&config)?;
-        mark_aborts(&config);
+        end_on_panic(&config);
         let mut opened = Opened::open(&config.store, Now::read())
             .map_err(|error| Fault { code: error.exit_code(), text: error.to_string() })?;
         let (alarm_sender, alarms) = bounded(queues::ALARMS.capacity);
@@ -259,13 +259,17 @@ fn seed() -> u64 {
     }
 }
 
-/// So that the next start can tell which conversation we fell over.
-fn mark_aborts(config: &Config) {
+/// A panic of ours is a broken invariant: the process ends at once, what supervises it starts it again, and the store and
+/// the resync mend the rest. Going on without one thread would be a service that looks alive. The mark lets the next start
+/// tell which conversation we fell over.
+fn end_on_panic(config: &Config) {
     let database = config.store.path.clone();
-    let before = std::panic::take_hook();
+    let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        before(panic);
+        print(panic);
         store::mark_abort(&database);
+        log::error!("a broken invariant in thread {}; the service ends", std::thread::current().name().unwrap_or("?"));
+        std::process::abort();
     }));
 }
 

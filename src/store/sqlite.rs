@@ -4,6 +4,7 @@
 //! [`outbox_rows`] keeps what must still reach whom, [`upkeep`] forgets what is old or unwanted, [`questions`] reads for
 //! people. Statements are prepared once and cached; those on the keeper's path seek by an index and never sort.
 
+pub mod directory;
 pub mod history;
 pub mod outbox_rows;
 pub mod questions;

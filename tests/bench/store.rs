@@ -78,6 +78,17 @@ fn stage(call: usize, stage: usize, started_at_ms: i64) -> Record {
     record
 }
 
+/// The state of an open conversation holds its timeline and its records as published, as the core keeps them.
+fn with_state(mut item: Item) -> Item {
+    if let Item::Change(change) = &mut item
+        && let Some(open) = &mut change.open
+    {
+        open.timeline.clone_from(&change.records[0].timeline);
+        open.published.clone_from(&change.records);
+    }
+    item
+}
+
 fn calls_a_second(folder: &std::path::Path) -> f64 {
     let mut settings = settings(folder);
     settings.path = folder.join("calls.db");
@@ -90,7 +101,7 @@ fn calls_a_second(folder: &std::path::Path) -> f64 {
             for call in 0..OPEN_AT_ONCE {
                 let call = block * OPEN_AT_ONCE + call;
                 let conversation = format!("pbx-1795329208.{call}");
-                changes.push(change(&conversation, at < CHANGES - 1, vec![stage(call, at, start_ms)]));
+                changes.push(with_state(change(&conversation, at < CHANGES - 1, vec![stage(call, at, start_ms)])));
             }
         }
     }

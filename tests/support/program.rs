@@ -52,10 +52,16 @@ impl Place {
 
     /// Starts the service.
     pub fn start(&self) -> Service {
+        self.start_with(&[])
+    }
+
+    /// Starts the service with something more in its environment.
+    pub fn start_with(&self, environment: &[(&str, &str)]) -> Service {
         let log = self.folder.path().join("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
         let child = Command::new(program())
             .args(["--config", self.config().to_str().expect("UTF-8"), "run"])
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(file)
             .spawn()
