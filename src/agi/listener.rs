@@ -245,7 +245,9 @@ impl Listener {
         if !self.limits.peers.allows(peer) {
             self.counters.stranger();
             if is_due(&mut self.warned_of_stranger) {
-                log::warn!("FastAGI: {peer} is not allowed to ask; if it is an Asterisk of yours, add it to [agi] allow");
+                log::warn!(
+                    "FastAGI: {peer} is not allowed to ask; if it is an Asterisk of yours, add it to [agi] allow"
+                );
             }
             return;
         }
@@ -256,8 +258,7 @@ impl Listener {
         let _ = stream.set_nodelay(true);
         let (now, budget) = (Instant::now(), self.limits.budget);
         let is_refused = self.connections.len() - self.refused >= self.limits.sessions;
-        let session =
-            if is_refused { Session::refused(peer, now, budget) } else { Session::new(peer, now, budget) };
+        let session = if is_refused { Session::refused(peer, now, budget) } else { Session::new(peer, now, budget) };
         if is_refused && is_due(&mut self.warned_of_crowd) {
             let sessions = self.limits.sessions;
             log::warn!("FastAGI: {sessions} sessions at once are taken ([agi] sessions); further ones are told ERROR");
@@ -286,9 +287,7 @@ impl Listener {
         }
         let turn = match (&connection.stream).read(&mut self.buffer) {
             Ok(0) => Turn::Over(connection.session.end_if_closed()),
-            Ok(length) => {
-                connection.session.received(&self.buffer[..length], &self.office, &self.limits.caller_ids)
-            }
+            Ok(length) => connection.session.received(&self.buffer[..length], &self.office, &self.limits.caller_ids),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Turn::Wait,
             Err(_) => Turn::Over(connection.session.end_if_closed()),
         };

@@ -253,7 +253,17 @@ mod tests {
 
     #[test]
     fn a_command_is_one_line_whatever_the_value_holds() {
-        for value in ["plain", "two words", "say \"hi\"", "back\\slash\\", "a\nSET VARIABLE X 1", "\r\n\0", "", "\\\"", "«Ромашка»"] {
+        for value in [
+            "plain",
+            "two words",
+            "say \"hi\"",
+            "back\\slash\\",
+            "a\nSET VARIABLE X 1",
+            "\r\n\0",
+            "",
+            "\\\"",
+            "«Ромашка»",
+        ] {
             let mut out = Vec::new();
             set_variable(&mut out, "CLIENT_NAME", value);
             let line = String::from_utf8(out).expect("UTF-8");

@@ -263,7 +263,7 @@ fn is_combining(c: char) -> bool {
 
 /// An id or extension as it is; one that holds anything strange is no value at all, since a part of it is another one.
 fn token(text: &str) -> Option<&str> {
-    let is_token = (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.+*#".contains(&b));
+    let is_token =
+        (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.+*#".contains(&b));
     is_token.then_some(text)
 }

@@ -86,7 +86,9 @@ impl AgiSettings {
         for text in &self.allow {
             match Network::parse(text) {
                 Some(network) => networks.push(network),
-                None => wrong("allow", format!("{text:?} is no address or network; as \"10.0.0.5\" or \"10.0.0.0/24\"")),
+                None => {
+                    wrong("allow", format!("{text:?} is no address or network; as \"10.0.0.5\" or \"10.0.0.0/24\""))
+                }
             }
         }
         if !(50..=5_000).contains(&self.budget_ms) {
@@ -242,8 +244,7 @@ mod tests {
             default_caller_id: Some("+74950000000".to_owned()),
         };
         let keys: Vec<_> = bad.check(&numbers()).expect_err("bad").iter().map(|p| p.key).collect();
-        let want =
-            ["listen", "allow", "allow", "budget_ms", "sessions", "lookups", "caller_ids", "default_caller_id"];
+        let want = ["listen", "allow", "allow", "budget_ms", "sessions", "lookups", "caller_ids", "default_caller_id"];
         assert_eq!(keys, want);
     }
 

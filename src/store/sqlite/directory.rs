@@ -97,7 +97,8 @@ impl Shelf for DirectoryRows {
                 self.database.transaction(|| self.write(some, walk))?;
             }
             // The cursor comes last: what is interrupted is asked for again, and putting it twice changes nothing.
-            self.prepared("UPDATE directory_state SET cursor = ?2 WHERE id = ?1")?.execute(params![self.crm, cursor])?;
+            self.prepared("UPDATE directory_state SET cursor = ?2 WHERE id = ?1")?
+                .execute(params![self.crm, cursor])?;
             Ok(())
         };
         put().map_err(|error| error.to_string())
