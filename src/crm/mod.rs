@@ -12,6 +12,7 @@ pub mod answer;
 pub mod calls_module;
 pub mod client;
 pub mod courier;
+pub mod directory;
 pub mod log;
 pub mod pbxmanager;
 pub mod sender;

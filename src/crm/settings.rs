@@ -46,6 +46,9 @@ pub struct CrmSettings {
     /// Whether calls between two extensions are sent.
     #[serde(default = "CrmSettings::default_internal")]
     pub internal: bool,
+    /// Numbers to clients, for the dialplan's questions.
+    #[serde(default)]
+    pub directory: super::directory::DirectorySettings,
     /// One header more in every request, for a proxy or receiver that wants one.
     #[serde(default)]
     pub header: Option<Header>,
@@ -254,6 +257,7 @@ fn default_batch(kind: Kind) -> u16 {
 }
 
 fn check_plain_values(settings: &CrmSettings, problems: &mut Vec<Problem>) {
+    problems.extend(settings.directory.problems().into_iter().map(|(key, message)| fatal(key, message)));
     let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if settings.name.is_empty() || settings.name.len() > 64 || !settings.name.chars().all(word) {
         let message = format!("{:?} must be one word of letters, digits, - _ . (64 at most)", settings.name);
