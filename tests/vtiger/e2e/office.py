@@ -65,7 +65,8 @@ class Office:
     def heartbeat(self, **more):
         pbxs = more.pop("pbxs", [{"pbx": "msk", "up": True, "asterisk": "20.11.0", "since": "2026-11-22T00:00:00.000Z"}, {"pbx": "spb", "up": True}])
         from connector import wire_time
-        return self.connector.ask("heartbeat", sent_at=wire_time(time.time()), version="0.0.0", region="RU", area_code="", last_digits=7, pbxs=pbxs, **more)
+        facts = dict({"sent_at": wire_time(time.time()), "version": "0.0.0", "region": "RU", "area_code": "", "last_digits": 7, "pbxs": pbxs}, **more)
+        return self.connector.ask("heartbeat", **facts)
 
     def as_user(self, name):
         if name == "admin":

@@ -512,15 +512,20 @@
 			return;
 		}
 		style();
-		jQuery(document).on('click', '.calls-play', function (event) {
+		// In the capturing phase: cells stop a click from going further, because a list opens the record of a clicked row.
+		document.addEventListener('click', function (event) {
+			var target = event.target.closest ? event.target.closest('.calls-play, [data-calls-follow-up]') : null;
+			if (!target) {
+				return;
+			}
 			event.preventDefault();
 			event.stopPropagation();
-			play(this);
-		});
-		jQuery(document).on('click', '[data-calls-follow-up]', function (event) {
-			event.preventDefault();
-			closeFollowUp(this.getAttribute('data-calls-follow-up'));
-		});
+			if (target.classList.contains('calls-play')) {
+				play(target);
+			} else {
+				closeFollowUp(target.getAttribute('data-calls-follow-up'));
+			}
+		}, true);
 		loadBoot(function (facts) {
 			boot = facts;
 			if (!boot.allowed) {
