@@ -6,6 +6,7 @@
     VTIGER_DB        mysql://user:password@127.0.0.1:3306/vtiger
     VTIGER_ROOT      optional, its folder: the scenario of a PHP fatal puts a file there and takes it away
     SCREENSHOTS      optional, a folder for screenshots
+    CALLS_ZIP        optional, the built module: the scenarios of update and uninstall need it and VTIGER_ROOT
     JUNIT            optional, a file for the results
 
     run.py [part of a scenario's name ...]

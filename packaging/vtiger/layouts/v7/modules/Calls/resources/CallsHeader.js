@@ -450,10 +450,12 @@
 			// The seat ends with the session; the module's cron does the same for those who just close the browser.
 			menu.addEventListener('click', function () {
 				forgetBoot();
-				if (boot.seat) {
-					post('Seat', { mode: 'leave' }, function () {
-						return;
+				if (boot.seat && navigator.sendBeacon && window.csrfMagicToken) {
+					var form = new FormData();
+					[['module', 'Calls'], ['action', 'Seat'], ['mode', 'leave'], [window.csrfMagicName, window.csrfMagicToken]].forEach(function (pair) {
+						form.append(pair[0], pair[1]);
 					});
+					navigator.sendBeacon('index.php', form);
 				}
 			});
 		}
