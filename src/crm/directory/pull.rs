@@ -136,7 +136,7 @@ impl Pulling {
     }
 
     fn take_from_shelf(&mut self) {
-        let Pull { crm, directory, shelf, .. } = &mut self.pull;
+        let Pull { crm, directory, shelf, settings, .. } = &mut self.pull;
         let numbers = directory.numbers();
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut count = 0;
@@ -152,7 +152,7 @@ impl Pulling {
         directory.apply(&crm.name, &chunk);
         match kept {
             Ok(kept) => {
-                if self.pull.settings.from.is_none() {
+                if settings.from.is_none() {
                     (self.walk, self.cursor) = unmark(&kept.cursor);
                 }
                 if let Ok(answer) = serde_json::from_str::<UsersAnswer>(&kept.users) {
