@@ -30,6 +30,9 @@ const REFUSED_MAX: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
 /// A warning that strangers or a crowd could repeat is written once in this time.
 const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Asterisk writes its prelude line by line, two dozen packets within a tenth of a millisecond: who has said a part of it is given
+/// this long to say the rest before he is listened to again.
+const PRELUDE_PAUSE: Duration = Duration::from_micros(300);
 /// More than this is never read from one connection in one go.
 const READ_BYTES: usize = 16 << 10;
 
@@ -66,6 +69,8 @@ struct Connection {
     stream: TcpStream,
     session: Session,
     is_refused: bool,
+    /// Not read before.
+    paused_until: Option<Instant>,
     /// Set when the session is over: to be taken out.
     ended: Option<End>,
 }
@@ -164,9 +169,11 @@ impl Listener {
 
     /// Waits for anything to happen. `ready`: the line, the bell, each listening socket if `may_accept`, each connection.
     fn poll(&self, may_accept: bool, has_line: bool, ready: &mut Vec<bool>) {
-        let next = self.connections.iter().map(|c| c.session.next_deadline()).chain(self.paused_until).min();
+        let now = Instant::now();
+        let deadlines = self.connections.iter().flat_map(|c| [Some(c.session.next_deadline()), c.pause(now)]);
+        let next = deadlines.chain([self.paused_until]).flatten().min();
         // Rounded up, so that a deadline has come when we wake for it.
-        let wait = next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_micros(50));
+        let wait = next.map(|at| at.saturating_duration_since(now) + Duration::from_micros(50));
         let wait = wait.map(|wait| Timespec {
             tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: wait.subsec_nanos().into(),
@@ -180,7 +187,8 @@ impl Listener {
         }
         polled.extend(self.connections.iter().map(|connection| {
             let writes = if connection.session.out.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-            PollFd::new(&connection.stream, PollFlags::IN | writes)
+            let reads = if connection.pause(now).is_some() { PollFlags::empty() } else { PollFlags::IN };
+            PollFd::new(&connection.stream, reads | writes)
         }));
         match poll(&mut polled, wait.as_ref()) {
             Ok(_) => {}
@@ -271,7 +279,14 @@ impl Listener {
             return;
         }
         self.next_id += 1;
-        self.connections.push(Connection { id: self.next_id, stream, session, is_refused, ended: None });
+        self.connections.push(Connection {
+            id: self.next_id,
+            stream,
+            session,
+            is_refused,
+            paused_until: None,
+            ended: None,
+        });
         if is_refused {
             self.refused += 1;
             self.carry_out(self.connections.len() - 1, Turn::Leave(End::Busy));
@@ -287,7 +302,13 @@ impl Listener {
         }
         let turn = match (&connection.stream).read(&mut self.buffer) {
             Ok(0) => Turn::Over(connection.session.end_if_closed()),
-            Ok(length) => connection.session.received(&self.buffer[..length], &self.office, &self.limits.caller_ids),
+            Ok(length) => {
+                let heard = &self.buffer[..length];
+                let turn = connection.session.received(heard, &self.office, &self.limits.caller_ids);
+                let is_partial = connection.session.is_in_prelude();
+                connection.paused_until = is_partial.then(|| Instant::now() + PRELUDE_PAUSE);
+                turn
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Turn::Wait,
             Err(_) => Turn::Over(connection.session.end_if_closed()),
         };
@@ -340,6 +361,11 @@ impl Listener {
 }
 
 impl Connection {
+    /// Until when it is not read, if that is still to come.
+    fn pause(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| now < *until)
+    }
+
     /// Sends what can be sent now; the rest when there is room.
     fn send(&mut self) {
         match (&self.stream).write(&self.session.out) {

@@ -100,6 +100,11 @@ impl Session {
         session
     }
 
+    /// Whether Asterisk has not yet said all it says by itself.
+    pub fn is_in_prelude(&self) -> bool {
+        matches!(self.phase, Phase::Prelude(_))
+    }
+
     /// When it is over, whatever happens.
     pub fn deadline(&self) -> Instant {
         self.began + self.budget - self.budget * RESERVE_PER_CENT / 100
