@@ -13,11 +13,11 @@ use pinconnector::agi::AgiSettings;
 
 /// Processor time of the thread with this name, in nanoseconds.
 fn cpu_of(name: &str) -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("a Linux").flatten();
+    let mut tasks = std::fs::read_dir("/proc/self/task").expect("a Linux").flatten();
     let is_it = |task: &std::fs::DirEntry| {
         std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name)
     };
-    let task = tasks.filter(is_it).next().expect("the thread runs");
+    let task = tasks.find(is_it).expect("the thread runs");
     let stat = std::fs::read_to_string(task.path().join("schedstat")).expect("schedstat");
     stat.split_whitespace().next().expect("a field").parse().expect("a number")
 }
@@ -64,11 +64,10 @@ fn silent_closed_and_half_closed_connections_cost_no_processor() {
     let mut last = Asterisk::connect(agi.addresses[0]);
     last.stream.write_all(b"agi_network: yes\n").expect("it listens");
     eventually("it is open", || agi.counts().sessions == 41);
-    let before = cpu_of("agi-listener");
-    let began = Instant::now();
     let stopper = std::thread::spawn(move || agi.stop(Instant::now() + Duration::from_secs(1)));
+    let used = idle_second();
+    assert!(used < Duration::from_millis(50), "stopping costs {used:?} a second");
     assert_eq!(last.rest(), "SET VARIABLE PINCONNECTOR_STATUS \"TIMEOUT\"\n");
-    let _left = stopper.join().expect("it stops");
-    assert!(began.elapsed() < Duration::from_secs(10));
-    let _ = before;
+    // The clerk that hangs is named, and not waited for.
+    assert!(!stopper.join().expect("it stops").is_empty());
 }
