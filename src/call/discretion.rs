@@ -88,7 +88,7 @@ fn hide_other_party(patterns: &[EndpointPattern], record: &mut Record) {
     record.variables.clear();
     record.follow_up = None;
     for step in &mut record.timeline {
-        for word in [&mut step.who, &mut step.to, &mut step.at_place] {
+        for word in [&mut step.who, &mut step.to, &mut step.place] {
             if word.as_ref().is_some_and(|word| hidden.contains(word)) {
                 *word = None;
             }

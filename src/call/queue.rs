@@ -19,7 +19,7 @@ impl Calls {
         let wall = self.wall();
         self.stands_in_queue(key, queue, wall);
         let conversation = self.conversation_mut(key);
-        conversation.step(step(StepKind::Queue, wall).at_place(queue.to_owned()));
+        conversation.step(step(StepKind::Queue, wall).place(queue.to_owned()));
     }
 
     fn stands_in_queue(&mut self, key: Key, queue: &str, joined: i64) {

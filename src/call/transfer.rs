@@ -151,7 +151,7 @@ impl Calls {
         {
             conversation.timeline.remove(last);
         }
-        conversation.step(step(StepKind::Park, wall).who(name).at_place(space.to_owned()));
+        conversation.step(step(StepKind::Park, wall).who(name).place(space.to_owned()));
         self.touch(key);
     }
 
@@ -167,7 +167,7 @@ impl Calls {
         let conversation = self.conversation_mut(main);
         let extension = conversation.channel(&retriever.uniqueid).and_then(|c| c.extension().map(str::to_owned));
         let Some(extension) = extension else { return };
-        conversation.step(step(StepKind::Retrieve, wall).who(extension.clone()).at_place(space.to_owned()));
+        conversation.step(step(StepKind::Retrieve, wall).who(extension.clone()).place(space.to_owned()));
         self.takes_part(main, &retriever.uniqueid, &extension);
         self.touch(main);
     }

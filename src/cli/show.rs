@@ -165,7 +165,7 @@ fn step_words(step: &Step) -> String {
         StepKind::RingEnd => "ring ends".to_owned(),
         other => name(other),
     };
-    for part in [&step.who, &step.at_place].into_iter().flatten() {
+    for part in [&step.who, &step.place].into_iter().flatten() {
         words.push(' ');
         words.push_str(part);
     }

@@ -69,7 +69,7 @@ fn stage(call: usize, stage: usize, started_at_ms: i64) -> Record {
             at: Moment(started_at_ms + step as i64),
             step: StepKind::Ring,
             who: Some("101".to_owned()),
-            at_place: Some("from-trunk".to_owned()),
+            place: Some("from-trunk".to_owned()),
             to: None,
             how: None,
             seconds: None,
