@@ -42,6 +42,7 @@ pub mod clock;
 pub mod config;
 pub mod crm;
 pub mod daemon;
+pub mod http;
 pub mod outbox;
 pub mod phone;
 pub mod secret;

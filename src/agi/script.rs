@@ -209,7 +209,7 @@ pub fn caller_id(
     let listed = |wanted: &str| caller_ids.listed(numbers, wanted);
     let by_crm = by_crm(known, caller_ids, numbers);
     let by_history = || presented.iter().find_map(|number| listed(number));
-    let shown = by_crm.or_else(by_history).or(caller_ids.default()).unwrap_or_default();
+    let shown = by_crm.or_else(by_history).or(caller_ids.usual()).unwrap_or_default();
     let status = match known {
         Knowledge::Found(_) => Status::Ok,
         _ if !presented.is_empty() => Status::Ok,
@@ -266,4 +266,157 @@ fn token(text: &str) -> Option<&str> {
     let is_token =
         (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.+*#".contains(&b));
     is_token.then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Client;
+    use crate::phone::NumbersSettings;
+
+    fn numbers() -> Numbers {
+        Numbers::new(&NumbersSettings { region: Some("RU".to_owned()), ..NumbersSettings::default() }).expect("good")
+    }
+
+    fn asked(script: &str, arguments: &[&str]) -> Result<Request, String> {
+        Request::read(&Prelude {
+            script: script.to_owned(),
+            callerid: "+79161234567".to_owned(),
+            dnid: "+74951234531".to_owned(),
+            extension: "s".to_owned(),
+            arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
+            ..Prelude::default()
+        })
+    }
+
+    #[test]
+    fn arguments_come_in_the_query_or_behind_it_or_from_the_channel() {
+        let parts =
+            |request: Request| (request.number, request.did.unwrap_or_default(), request.from.unwrap_or_default());
+        let of = |script: &str, arguments: &[&str]| parts(asked(script, arguments).expect("a script"));
+        let want = |number: &str, did: &str, from: &str| (number.to_owned(), did.to_owned(), from.to_owned());
+        assert_eq!(of("responsible", &[]), want("+79161234567", "+74951234531", ""));
+        assert_eq!(of("/responsible?number=%2B7916&did=12", &[]), want("+7916", "12", ""));
+        assert_eq!(of("responsible?number=+7916", &[]), want("+7916", "+74951234531", ""));
+        // A variable that was not set.
+        assert_eq!(of("client?number=&did=", &[]), want("+79161234567", "+74951234531", ""));
+        assert_eq!(of("client", &["89160000000"]), want("89160000000", "+74951234531", ""));
+        assert_eq!(of("client", &["did=5", "number=89160000000"]), want("89160000000", "5", ""));
+        assert_eq!(of("callerid?to=89165559004&from=284", &[]), want("89165559004", "", "284"));
+        assert_eq!(of("callerid", &["89165559004", "284"]), want("89165559004", "", "284"));
+        assert_eq!(of("callerid", &[]), want("+74951234531", "", "+79161234567"));
+        assert_eq!(of("callerid?to=%zz%4&x=y&&=", &[]), want("%zz%4", "", "+79161234567"));
+        assert_eq!(asked("dance?x", &[]), Err("dance".to_owned()));
+        assert_eq!(asked("", &[]), Err(String::new()));
+        let crm = asked("responsible?crm=second&pbx=msk", &[]).expect("a script");
+        assert_eq!((crm.crm.as_deref(), crm.pbx.as_deref()), (Some("second"), Some("msk")));
+    }
+
+    fn found() -> Found {
+        let client = Client {
+            module: "Contacts".to_owned(),
+            id: "4012".to_owned(),
+            name: "ООО \"Ромашка\" & Ко".to_owned(),
+            user: Some("5".to_owned()),
+            caller_id: Some("+74951234500".to_owned()),
+            contacted_at_s: 0,
+        };
+        let text = |text: &str| Some(text.to_owned());
+        Found {
+            client,
+            responsible: text("101"),
+            group: text("3"),
+            group_caller_id: text("+74951234531"),
+            ..Found::default()
+        }
+    }
+
+    fn value<'a>(set: &'a [Assignment], name: &str) -> Option<&'a str> {
+        set.iter().find(|(variable, _)| *variable == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn the_status_is_the_last_word_whatever_is_known() {
+        let numbers = numbers();
+        let known = |change: fn(&mut Found)| {
+            let mut found = found();
+            change(&mut found);
+            Knowledge::Found(Box::new(found))
+        };
+        for (known, want, extension) in [
+            (known(|_| {}), Status::Ok, "101"),
+            (known(|f| f.responsible = None), Status::Absent, ""),
+            // No extension by the office's patterns, or worse.
+            (known(|f| f.responsible = Some("9161234567".to_owned())), Status::Absent, ""),
+            (known(|f| f.responsible = Some("10,tT)1".to_owned())), Status::Absent, ""),
+            (Knowledge::Unknown, Status::NotFound, ""),
+            (Knowledge::NotInTime, Status::Timeout, ""),
+            (Knowledge::Failed, Status::Error, ""),
+        ] {
+            for script in [Script::Responsible, Script::Client] {
+                let (status, set) = responsible(script, &known, &numbers);
+                assert_eq!((status, set.last()), (want, Some(&(STATUS, want.word().to_owned()))));
+                assert_eq!(value(&set, "RESPONSIBLE"), Some(extension));
+                let names: Vec<_> =
+                    set.iter().map(|(name, _)| *name).filter(|name| *name != "CALLERID(name)").collect();
+                let all = ["RESPONSIBLE", "RESPONSIBLE_GROUP", "CLIENT_ID", "CLIENT_MODULE", "CLIENT_NAME", STATUS];
+                assert_eq!(names, all, "whatever is known, all of them are set");
+                let shows_name = script == Script::Client && matches!(known, Knowledge::Found(_));
+                assert_eq!(value(&set, "CALLERID(name)").is_some(), shows_name);
+            }
+        }
+        let (_, set) = responsible(Script::Client, &known(|_| {}), &numbers);
+        assert_eq!(value(&set, "CALLERID(name)"), Some("ООО ”Ромашка” + Ко"));
+        assert_eq!(value(&set, "CLIENT_ID"), Some("4012"));
+        assert_eq!(value(&set, "RESPONSIBLE_GROUP"), Some("3"));
+    }
+
+    #[test]
+    fn the_number_to_show_is_the_cards_the_groups_the_last_ones_or_the_default() {
+        let numbers = numbers();
+        let listed = ["+74951234500", "+74951234531", "+74951234599", "+78121111111"].map(str::to_owned);
+        let ids = CallerIds::new(&numbers, &listed, Some("+74951234599"));
+        let shown = |change: fn(&mut Found), presented: &[&str]| {
+            let mut found = found();
+            change(&mut found);
+            let presented: Vec<_> = presented.iter().map(|&p| p.to_owned()).collect();
+            let (status, set) = caller_id(&Knowledge::Found(Box::new(found)), &presented, &ids, &numbers);
+            assert_eq!(status, Status::Ok);
+            value(&set, "OUTGOING_CALLERID").expect("always set").to_owned()
+        };
+        assert_eq!(shown(|_| {}, &["+78121111111"]), "+74951234500");
+        assert_eq!(shown(|f| f.client.caller_id = None, &["+78121111111"]), "+74951234531");
+        // A CRM cannot make us show a foreign number.
+        assert_eq!(shown(|f| f.client.caller_id = Some("+79990000000".to_owned()), &[]), "+74951234531");
+        let neither = |f: &mut Found| (f.client.caller_id, f.group_caller_id) = (None, Some("102".to_owned()));
+        assert_eq!(shown(neither, &["+79990000000", "88121111111"]), "+78121111111");
+        assert_eq!(shown(neither, &[]), "+74951234599");
+        let (status, set) = caller_id(&Knowledge::NotInTime, &[], &ids, &numbers);
+        assert_eq!((status, value(&set, "OUTGOING_CALLERID")), (Status::Timeout, Some("+74951234599")));
+        let (status, set) = caller_id(&Knowledge::Unknown, &[], &CallerIds::default(), &numbers);
+        assert_eq!((status, value(&set, "OUTGOING_CALLERID")), (Status::NotFound, Some("")));
+    }
+
+    #[test]
+    fn no_name_means_anything_to_a_dialplan_or_a_shell() {
+        for (name, want) in [
+            ("Иван Петров-Водкин", "Иван Петров-Водкин"),
+            ("O'Brien & Co.", "O’Brien + Co."),
+            ("${SHELL(rm -rf /)}", "SHELL rm -rf /"),
+            ("x):System(touch /tmp/x", "x System touch /tmp/x"),
+            ("a\",1)\r\nAction: Originate", "a” 1 Action Originate"),
+            ("`id`; $[1+1] | <b>", "’id’ 1+1 b"),
+            ("  many   \t spaces ", "many spaces"),
+            ("и\u{306}\u{202e}\u{200b}x", "и\u{306} x"),
+            ("\\\\", ""),
+        ] {
+            assert_eq!(plain(name), want, "{name:?}");
+        }
+        assert!(plain(&"я".repeat(10_000)).len() <= VALUE_BYTES_MAX);
+        assert_eq!(
+            (token("4012"), token("12x4012"), token("1 2"), token(""), token("1\"2")),
+            (Some("4012"), Some("12x4012"), None, None, None)
+        );
+        assert_eq!(token(&"1".repeat(65)), None);
+    }
 }

@@ -3,7 +3,6 @@
 //! Bytes become messages in [`codec`], messages become [`crate::asterisk::Event`]s in [`parse`]; [`link`] and [`reader`]
 //! are the two threads of a live connection; [`replay`] plays a recorded one through the same codec and parser. What events mean, and what is asked of Asterisk after a login, is decided in the core.
 
-pub mod bundled;
 pub mod capture;
 pub mod charset;
 pub mod codec;

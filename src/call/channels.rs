@@ -92,7 +92,8 @@ impl Calls {
             Party::Trunk(trunk) => {
                 channel.is_client = true;
                 let number = caller_number(&channel.caller_number);
-                let name = Some(channel.caller_name.clone()).filter(|n| !n.is_empty());
+                // "Anonymous" is no more a name than it is a number.
+                let name = caller_number(&channel.caller_name);
                 conversation.direction = Some(Direction::Incoming);
                 conversation.trunk = Some(trunk);
                 conversation.client_number.clone_from(&number);

@@ -48,7 +48,7 @@ class Connector:
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
 
-    def ask(self, op, **keys):
+    def ask(self, op, /, **keys):
         """An operation that must succeed; its answer's body."""
         answer = self.post(dict(op=op, **keys))
         assert answer.status == 200 and answer.body and answer.body.get("ok"), (answer.status, answer.raw[:500])

@@ -239,7 +239,8 @@ final class IdentityTest extends DatabaseCase
         self::assertSame(['+79031112233'], $first['mobiles']);
         self::assertSame('6', $first['deputy']);
         self::assertSame([], $answer['users'][1]['extensions'], 'without right to calls, no extension');
-        self::assertCount(2, $answer['users']);
+        self::assertSame(['7', false, []], [$answer['users'][2]['user'], $answer['users'][2]['active'], $answer['users'][2]['extensions']]);
+        self::assertSame(array_keys($wanted['users'][2]), array_keys($answer['users'][2]));
         self::assertEquals($wanted['groups'][0], $answer['groups'][0]);
         self::assertEquals($wanted['groups'][1], $answer['groups'][1]);
         self::assertSame($answer['revision'], $this->usersAnswer()['revision']);
@@ -290,6 +291,21 @@ final class IdentityTest extends DatabaseCase
         $this->clock->at += 300;
         self::assertSame(1, $seats->endIdle(7200));
         self::assertNull($seats->of(5));
+    }
+
+    public function testASeatEndsAtLogout(): void
+    {
+        $this->user(5);
+        $this->user(6);
+        $this->seats()->take(5, 'msk', '101', 1795500000);
+        $this->seats()->take(6, 'msk', '102', 1795500000);
+        self::$db->execute("INSERT INTO vtiger_loginhistory (user_name, status) VALUES ('u5', 'Signed in'), ('u6', 'Signed off'), ('u6', 'Signed in')");
+        self::assertSame(0, $this->seats()->endLoggedOut());
+        self::$db->execute("UPDATE vtiger_loginhistory SET status = 'Signed off'");
+        self::$db->execute("INSERT INTO vtiger_loginhistory (user_name, status) VALUES ('u6', 'Signed in')");
+        self::assertSame(1, $this->seats()->endLoggedOut());
+        self::assertNull($this->seats()->of(5));
+        self::assertNotNull($this->seats()->of(6));
     }
 
     public function testASeatTakesTheExtensionFromACard(): void

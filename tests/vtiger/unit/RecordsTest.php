@@ -304,6 +304,8 @@ final class RecordsTest extends DatabaseCase
         self::assertEquals([['userid' => 5, 'name' => 'Иван Петров10', 'client_id' => 10, 'did' => '+7495']], $rows());
         $this->send(self::call('now', 1, ['status' => 'no_answer', 'revision' => 1001] + $ring));
         self::assertSame([], $rows(), 'somebody else answered');
+        $marks = array_column(self::$db->rows('SELECT call_conversation, told_late FROM vtiger_calls'), 'told_late', 'call_conversation');
+        self::assertSame(['1', '0'], [$marks['late'], $marks['now']], 'what was told of later is marked');
     }
 
     public function testForgetRemovesEverythingAndRemembersTheIds(): void

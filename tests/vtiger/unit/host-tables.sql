@@ -12,3 +12,4 @@ CREATE TABLE vtiger_troubletickets (ticketid INT PRIMARY KEY, contact_id INT, pa
 CREATE TABLE vtiger_modtracker_basic (id INT PRIMARY KEY, crmid INT, module VARCHAR(50)) ENGINE=InnoDB DEFAULT CHARSET=utf8;
 CREATE TABLE vtiger_modtracker_detail (id INT, fieldname VARCHAR(100), prevalue TEXT, postvalue TEXT) ENGINE=InnoDB DEFAULT CHARSET=utf8;
 CREATE TABLE vtiger_modcomments (modcommentsid INT PRIMARY KEY, related_to INT) ENGINE=InnoDB DEFAULT CHARSET=utf8;
+CREATE TABLE vtiger_loginhistory (login_id INT PRIMARY KEY AUTO_INCREMENT, user_name VARCHAR(255), status VARCHAR(25)) ENGINE=InnoDB DEFAULT CHARSET=utf8;

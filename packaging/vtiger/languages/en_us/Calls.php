@@ -61,6 +61,7 @@ $languageStrings = [
     'Outside Hours' => 'Outside hours',
     'Click To Call' => 'Click-to-call',
     'Told By' => 'Told by',
+    'Told Later' => 'Told later',
     'Call Id' => 'Call id',
     'Conversation' => 'Conversation',
     'Connector' => 'Connector',

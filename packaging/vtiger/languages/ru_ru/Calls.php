@@ -61,6 +61,7 @@ $languageStrings = [
     'Outside Hours' => 'Нерабочее время',
     'Click To Call' => 'Звонок из CRM',
     'Told By' => 'Источник сведений',
+    'Told Later' => 'Сообщён позже',
     'Call Id' => 'Идентификатор звонка',
     'Conversation' => 'Разговор (идентификатор)',
     'Connector' => 'Коннектор',

@@ -27,8 +27,15 @@ abstract class Calls_Chart_Dashboard extends Vtiger_IndexAjax_View
         $name = $this->figures();
         $viewer->assign('WIDGET', $widget);
         $viewer->assign('MODULE_NAME', 'Calls');
-        $viewer->assign('ROWS', (new Figures(Services::get()))->$name());
-        $isContent = (string) $request->get('content') !== '';
-        $viewer->view($isContent ? 'dashboards/ChartContents.tpl' : 'dashboards/Chart.tpl', 'Calls');
+        $viewer->assign('CHART_NAME', $name);
+        $viewer->assign('DATA', array_map(static function (array $row): array {
+            // As vTiger's bar chart reads it: how many, what, and where a click leads.
+            return [0 => $row['count'], 1 => $row['label'], 'links' => $row['link']];
+        }, (new Figures(Services::get()))->$name()));
+        if ((string) $request->get('content') !== '') {
+            $viewer->view('dashboards/DashBoardWidgetContents.tpl', 'Vtiger');
+        } else {
+            $viewer->view('dashboards/Chart.tpl', 'Calls');
+        }
     }
 }

@@ -18,6 +18,12 @@ class Calls_Module_Model extends Vtiger_Module_Model
         return $actionName !== 'CreateView' && $actionName !== 'Import' && parent::isPermitted($actionName);
     }
 
+    /** No buttons to add or import. */
+    public function getModuleBasicLinks()
+    {
+        return [];
+    }
+
     public function isDuplicateCheckEnabled()
     {
         return false;

@@ -161,25 +161,32 @@ class ClickToCall
         if ($connectors === []) {
             return 'no_connector';
         }
+        $why = 'no_extension';
         foreach ($this->users->extensionsNow($userId) as $own) {
             $row = self::rowFor($rows, $own['pbx']);
             $pbx = $own['pbx'] !== '' ? $own['pbx'] : ($row['pbx'] ?? '');
-            $connector = self::connectorFor($connectors, (int) ($row['connector'] ?? 0), $pbx);
-            if ($connector === null) {
-                continue;
+            foreach (self::connectorsFor($connectors, (int) ($row['connector'] ?? 0), $pbx) as $connector) {
+                $broken = $this->broken($connector, $pbx);
+                if ($broken === '') {
+                    return [$connector, array_filter([
+                        'from' => $own['extension'], 'pbx' => $pbx, 'context' => (string) ($row['context'] ?? ''),
+                        'caller_id' => (string) ($row['caller_id'] ?? ''),
+                    ], 'strlen')];
+                }
+                // A connector that is there and says what is wrong knows better than one that is silent.
+                $why = $why === 'no_extension' || $broken === 'pbx_down' ? $broken : $why;
             }
-            if ($connector->heardAt > 0 && $this->links->silentSince($connector) > 0) {
-                return 'connector_silent';
-            }
-            if ($pbx !== '' && $this->links->downSince($connector, $pbx) > 0) {
-                return 'pbx_down';
-            }
-            return [$connector, array_filter([
-                'from' => $own['extension'], 'pbx' => $pbx, 'context' => (string) ($row['context'] ?? ''),
-                'caller_id' => (string) ($row['caller_id'] ?? ''),
-            ], 'strlen')];
         }
-        return 'no_extension';
+        return $why;
+    }
+
+    /** Why this connector cannot dial there now; empty where it can. */
+    private function broken(Connector $connector, string $pbx): string
+    {
+        if ($connector->heardAt > 0 && $this->links->silentSince($connector) > 0) {
+            return 'connector_silent';
+        }
+        return $pbx !== '' && $this->links->downSince($connector, $pbx) > 0 ? 'pbx_down' : '';
     }
 
     /**
@@ -196,16 +203,22 @@ class ClickToCall
         return [];
     }
 
-    /** @param list<Connector> $connectors */
-    private static function connectorFor(array $connectors, int $named, string $pbx): ?Connector
+    /**
+     * Those that may dial for him, the ones that have been heard of first.
+     *
+     * @param list<Connector> $connectors
+     * @return list<Connector>
+     */
+    private static function connectorsFor(array $connectors, int $named, string $pbx): array
     {
-        foreach ($connectors as $connector) {
+        $fit = array_filter($connectors, static function (Connector $connector) use ($named, $pbx): bool {
             $knows = $pbx === '' || $connector->pbxs() === [] || in_array($pbx, $connector->pbxs(), true);
-            if ($knows && ($named === 0 || $named === $connector->id)) {
-                return $connector;
-            }
-        }
-        return null;
+            return $knows && ($named === 0 || $named === $connector->id);
+        });
+        usort($fit, static function (Connector $a, Connector $b): int {
+            return [$a->heardAt === 0, $a->id] <=> [$b->heardAt === 0, $b->id];
+        });
+        return $fit;
     }
 
     /**

@@ -115,4 +115,17 @@ class Seats
             [$now, $now, $now - $idleSeconds]
         );
     }
+
+    /** @return int how many seats ended because their user's last act was to log out */
+    public function endLoggedOut(): int
+    {
+        $now = (int) $this->clock->now();
+        return $this->db->execute(
+            'UPDATE vtiger_calls_seat s INNER JOIN vtiger_users u ON u.id = s.userid'
+            . ' INNER JOIN (SELECT user_name, MAX(login_id) AS last_id FROM vtiger_loginhistory GROUP BY user_name) l'
+            . ' ON l.user_name = u.user_name INNER JOIN vtiger_loginhistory h ON h.login_id = l.last_id'
+            . " SET s.until = ? WHERE s.until > ? AND h.status = 'Signed off'",
+            [$now, $now]
+        );
+    }
 }

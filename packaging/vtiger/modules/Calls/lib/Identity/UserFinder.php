@@ -147,6 +147,15 @@ class UserFinder
         return $this->users;
     }
 
+    /** @return list<array<string, mixed>> those who may not log in any more: managers of clients may be among them */
+    public function inactive(): array
+    {
+        return $this->db->rows(
+            'SELECT id, user_name, first_name, last_name FROM vtiger_users'
+            . " WHERE deleted = 0 AND status <> 'Active' ORDER BY id"
+        );
+    }
+
     /**
      * @param array<string, mixed> $user
      * @return list<string> compared forms

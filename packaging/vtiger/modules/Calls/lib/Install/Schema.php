@@ -65,6 +65,7 @@ final class Schema
     public const INDEXES = [
         'calls_started' => ['vtiger_calls', 'call_started'],
         'calls_status' => ['vtiger_calls', 'call_status, is_main, call_started'],
+        'calls_direction' => ['vtiger_calls', 'call_direction, is_main, call_started'],
         'calls_client' => ['vtiger_calls', 'call_client'],
         'calls_main_client' => ['vtiger_calls', 'main_client'],
         'calls_ticket' => ['vtiger_calls', 'call_ticket'],
@@ -161,6 +162,7 @@ final class Schema
             'followed_up_at' => self::moment($followUp, 'Followed Up At'),
             'outside_hours' => self::flag($followUp, 'Outside Hours'),
             'click_to_call' => self::flag($system, 'Click To Call'),
+            'told_late' => self::flag($system, 'Told Later'),
             'call_source' => self::picklist($system, 'Told By', Words::SOURCES),
             'call_id' => self::text($system, 'Call Id', 130),
             'call_conversation' => self::text($system, 'Conversation', 130),

@@ -187,6 +187,8 @@ class Records
         $fields['assigned_user_id'] = $owner;
         $fields += $this->links($call, $client, $stored);
         if ($stored === null) {
+            // Nobody saw this call while it went on: the connection was down, or it was read from the exchange's own list.
+            $fields['told_late'] = $call->is('live') ? 0 : 1;
             $crmId = $this->store->create($fields);
             $autoOwner = $owner;
         } else {

@@ -38,6 +38,13 @@ class Users
         foreach ($this->users->users() as $id => $row) {
             $users[] = $this->user($id, $row, $connector);
         }
+        foreach ($this->users->inactive() as $row) {
+            $users[] = [
+                'user' => (string) $row['id'], 'user_name' => (string) $row['user_name'],
+                'name' => trim($row['first_name'] . ' ' . $row['last_name']), 'active' => false,
+                'groups' => [], 'extensions' => [], 'mobiles' => [],
+            ];
+        }
         $groups = [];
         foreach ($this->groups->all() as $group) {
             if ($group['connector'] === 0 || $group['connector'] === $connector->id) {

@@ -29,7 +29,6 @@ class Settings
         'phones_filled_to' => 0,
         'popup' => true,
         'alarm_sent' => [],
-        'presentation_numbers' => [],
     ];
 
     private Db $db;

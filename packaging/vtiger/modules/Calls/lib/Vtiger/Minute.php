@@ -24,7 +24,8 @@ final class Minute
                 }
             },
             'seats' => static function () use ($services): void {
-                $ended = $services->seats->endIdle((int) $services->settings->get('seat_idle_hours') * 3600);
+                $ended = $services->seats->endIdle((int) $services->settings->get('seat_idle_hours') * 3600)
+                    + $services->seats->endLoggedOut();
                 if ($ended > 0) {
                     $services->tellConnectors('users');
                 }

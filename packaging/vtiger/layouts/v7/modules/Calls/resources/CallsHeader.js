@@ -450,10 +450,12 @@
 			// The seat ends with the session; the module's cron does the same for those who just close the browser.
 			menu.addEventListener('click', function () {
 				forgetBoot();
-				if (boot.seat) {
-					post('Seat', { mode: 'leave' }, function () {
-						return;
+				if (boot.seat && navigator.sendBeacon && window.csrfMagicToken) {
+					var form = new FormData();
+					[['module', 'Calls'], ['action', 'Seat'], ['mode', 'leave'], [window.csrfMagicName, window.csrfMagicToken]].forEach(function (pair) {
+						form.append(pair[0], pair[1]);
 					});
+					navigator.sendBeacon('index.php', form);
 				}
 			});
 		}
@@ -512,15 +514,20 @@
 			return;
 		}
 		style();
-		jQuery(document).on('click', '.calls-play', function (event) {
+		// In the capturing phase: cells stop a click from going further, because a list opens the record of a clicked row.
+		document.addEventListener('click', function (event) {
+			var target = event.target.closest ? event.target.closest('.calls-play, [data-calls-follow-up]') : null;
+			if (!target) {
+				return;
+			}
 			event.preventDefault();
 			event.stopPropagation();
-			play(this);
-		});
-		jQuery(document).on('click', '[data-calls-follow-up]', function (event) {
-			event.preventDefault();
-			closeFollowUp(this.getAttribute('data-calls-follow-up'));
-		});
+			if (target.classList.contains('calls-play')) {
+				play(target);
+			} else {
+				closeFollowUp(target.getAttribute('data-calls-follow-up'));
+			}
+		}, true);
 		loadBoot(function (facts) {
 			boot = facts;
 			if (!boot.allowed) {
