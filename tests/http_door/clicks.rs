@@ -7,7 +7,7 @@ use pinconnector::http::office::{KeptAnswer, PbxStatus, Refresh};
 use pinconnector::http::{ClickToCallSettings, Happened};
 use serde_json::json;
 
-use crate::stage::{Client, Ordered, SECRET, Stage, no_link, nonce, setup, signed_as};
+use crate::stage::{Client, Ordered, SECRET, Stage, alone, no_link, nonce, setup, signed_as};
 
 fn body(request: &str, from: &str, to: &str) -> String {
     json!({ "request": request, "from": from, "to": to, "crm_record": "4012", "user": "6" }).to_string()
@@ -216,6 +216,7 @@ fn the_stock_module_is_answered_in_its_words() {
 
 #[test]
 fn a_click_is_answered_at_once() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let mut took: Vec<_> = (0..50)
         .map(|nth| {

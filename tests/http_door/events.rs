@@ -10,7 +10,7 @@ use pinconnector::http::settings::TokenSettings;
 use pinconnector::http::{Happened, Role};
 use pinconnector::secret::Secret;
 
-use crate::stage::{Client, SECRET, Stage, TOKEN, anonymous_bytes, record, setup};
+use crate::stage::{Client, SECRET, Stage, TOKEN, alone, anonymous_bytes, record, setup};
 
 fn listen(stage: &Stage, path: &str, token: &str) -> Client {
     let mut client = stage.client();
@@ -86,6 +86,7 @@ fn nobody_listens_without_a_right() {
 
 #[test]
 fn a_hundred_listeners_hear_at_once_and_a_deaf_one_costs_nothing() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let mut listeners: Vec<Client> = (0..100).map(|_| listen(&stage, "/api/v1/events", TOKEN)).collect();
     let deaf: Vec<Client> = (0..20).map(|_| listen(&stage, "/api/v1/events", TOKEN)).collect();

@@ -7,7 +7,7 @@ use pinconnector::clock::Now;
 use pinconnector::http::{links, recording_path};
 use pinconnector::secret::Secret;
 
-use crate::stage::{Client, LINK_KEY, SECRET, Stage, TOKEN, anonymous_bytes, nonce, place, setup, signed_as};
+use crate::stage::{Client, LINK_KEY, SECRET, Stage, TOKEN, alone, anonymous_bytes, nonce, place, setup, signed_as};
 
 struct Sounds {
     stage: Stage,
@@ -129,6 +129,7 @@ fn the_part_that_was_asked_for() {
 
 #[test]
 fn an_hour_begins_at_once_and_is_not_held_in_memory() {
+    let _alone = alone();
     let Sounds { stage, folder } = sounds();
     // An hour and more of 16-bit sound; its middle is a hole on the disk.
     let length = 200_000_000;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use pinconnector::http::{Happened, Http};
 
-use crate::stage::{Client, Stage, TOKEN, anonymous_bytes, record, setup};
+use crate::stage::{Client, Stage, TOKEN, alone, anonymous_bytes, record, setup};
 
 const GROWTH_MAX: u64 = 20 << 20;
 
 /// Runs an attack and asserts what must hold during and after it.
 fn survives(what: &str, attack: impl FnOnce(&Stage) -> Vec<TcpStream>) {
+    let _alone = alone();
     let stage = Stage::new(setup());
     stage.honest_ms();
     let before = anonymous_bytes();
@@ -260,6 +261,7 @@ fn a_taken_address_is_an_error_that_names_it() {
 
 #[test]
 fn tls_is_spoken_and_what_is_none_is_dropped() {
+    let _alone = alone();
     let mut with = setup();
     with.http.tls_certificate = Some("tests/crm_http/tls/server.pem".into());
     with.http.tls_key = Some("tests/crm_http/tls/server.key".into());

@@ -21,6 +21,14 @@ use pinconnector::phone::{DialFormat, Numbers, NumbersSettings};
 use pinconnector::secret::Secret;
 use pinconnector::sign;
 
+/// Held by tests that measure: time and memory belong to the whole process.
+pub static ALONE: Mutex<()> = Mutex::new(());
+
+/// Nobody else measures now; a test that failed while measuring does not stop the others.
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 pub const SECRET: &str = "b9c1b0a8f7d64e0c9a3c5d7e1f20314255667788";
 pub const TOKEN: &str = "monitoring-token-0123456789";
 pub const LINK_KEY: LinkKey = LinkKey([5; 32]);

@@ -19,7 +19,7 @@
   function make(tag, name, ...children) {
     const element = document.createElement(tag);
     if (name) element.className = name;
-    for (const child of children) if (child !== null && child !== undefined && child !== "") element.append(child);
+    for (const child of children) if (child) element.append(child);
     return element;
   }
   // Text from outside: isolated, so that a right-to-left name turns nothing around it.
@@ -27,13 +27,12 @@
 
   // ---- times ----
 
-  const clock = at => new Intl.DateTimeFormat(Words.language(), { hour: "2-digit", minute: "2-digit" }).format(at);
-  const exact = at => new Intl.DateTimeFormat(Words.language(), { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(at);
+  const written = (at, parts) => new Intl.DateTimeFormat(Words.language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...parts }).format(at);
+  const exact = at => written(at, { second: "2-digit" });
   function moment(text) {
     const at = new Date(text);
     const now = new Date();
-    if (at.toDateString() === now.toDateString()) return clock(at);
-    return new Intl.DateTimeFormat(Words.language(), { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" }).format(at);
+    return written(at, at.toDateString() === now.toDateString() ? {} : { day: "numeric", month: "short" });
   }
   function span(seconds) {
     const whole = Math.max(0, Math.round(seconds));
@@ -59,11 +58,13 @@
 
   function clientOf(call) {
     if (call.direction === "internal") return [stranger(`${call.from || "?"} → ${call.extension || call.to || "?"}`)];
-    const number = numberOf(call);
-    const parts = [];
-    if (call.client_name) parts.push(stranger(call.client_name.slice(0, 300)));
-    if (number) parts.push(parts.length ? " " : "", stranger(number));
-    return parts.length ? parts : [word("unknown")];
+    const known = call.client_name ? call.client_name.slice(0, 300) : numberOf(call);
+    return [known ? stranger(known) : word("unknown")];
+  }
+  // Below a name stands its number, so that no name is long enough to push it out.
+  const numberBelow = call => call.direction !== "internal" && call.client_name && numberOf(call) ? stranger(numberOf(call)) : null;
+  function under(call, ...parts) {
+    return make("div", "under", numberBelow(call), ...parts);
   }
   function stateOf(call) {
     const waits = call.status === "ringing" && call.direction === "incoming" && !phoneOf(call);
@@ -121,11 +122,8 @@
         make("span", `way ${lead.direction}`, arrows[lead.direction] || ""),
         make("span", "who", ...clientOf(lead)), talks ? ticking(talks.answered_at || talks.started_at) : ticking(lead.started_at));
       top.lastChild.className = "side";
-      const under = make("div", "under", make("span", "", word(lead.direction)));
-      if (lead.did) under.append(stranger(lead.did));
-      if (lead.queue) under.append(stranger(lead.queue));
-      if (lead.click_to_call) under.append(make("span", "", word("click")));
-      top.append(under);
+      top.append(under(lead, make("span", "", word(lead.direction)), lead.did && stranger(lead.did), lead.queue && stranger(lead.queue),
+        lead.click_to_call && make("span", "", word("click"))));
       const call = make("article", "call", top, calls.some(phoneOf) ? tree(calls) : tree([lead]));
       call.dataset.conversation = lead.conversation;
       if (lead.timeline && lead.timeline.length) {
@@ -141,12 +139,8 @@
     $("back").replaceChildren(...owed.map(call => {
       const top = make("div", "top", make("span", "way missed", arrows[call.direction] || ""),
         make("span", "who", ...clientOf(call)), make("span", "side", moment(call.started_at)));
-      const under = make("div", "under");
-      const reason = reasonOf(call);
-      if (reason) under.append(reason);
-      if (call.follow_up_tries) under.append(make("span", "", word("tried", call.follow_up_tries)));
-      if (call.outside_hours) under.append(make("span", "", word("outside")));
-      top.append(under);
+      top.append(under(call, reasonOf(call), call.follow_up_tries && make("span", "", word("tried", call.follow_up_tries)),
+        call.outside_hours && make("span", "", word("outside"))));
       const row = make("article", "call", top);
       row.dataset.id = call.id;
       if (admin()) {
@@ -224,13 +218,8 @@
     const long = call.talk_seconds ? span(call.talk_seconds) : "";
     const top = make("div", "top", make("span", `way ${call.status}`, arrows[call.direction] || ""),
       make("span", "who", ...clientOf(call)), make("span", "side", long ? `${long} · ${moment(call.started_at)}` : moment(call.started_at)));
-    const under = make("div", "under", stateOf(call));
-    if (phoneOf(call) && call.direction !== "internal") under.append(stranger(phoneOf(call)));
-    const reason = reasonOf(call);
-    if (reason) under.append(reason);
-    if (call.queue) under.append(stranger(call.queue));
-    if (call.click_to_call) under.append(make("span", "", word("click")));
-    top.append(under);
+    top.append(under(call, stateOf(call), call.direction !== "internal" && phoneOf(call) && stranger(phoneOf(call)), reasonOf(call),
+      call.queue && stranger(call.queue), call.click_to_call && make("span", "", word("click"))));
     const row = make("article", "call", top);
     row.dataset.id = call.id;
     if ((call.recordings || []).length) row.append(make("div", "sound", ...call.recordings.map(sound)));
