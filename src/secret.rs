@@ -1,18 +1,21 @@
-//! A text that must not be seen: passwords, keys, tokens.
+//! A secret that never prints: passwords and keys of the configuration.
+//!
+//! Where it comes from (the file itself, another file, the environment) is decided by whoever owns the setting.
 
 use std::fmt;
 
-/// Never printed: `Debug` shows three asterisks, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
+use serde::{Deserialize, Deserializer};
+
+/// A password or key. `Debug` and everything built on it show `***`; nothing serialises it.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(Box<str>);
 
 impl Secret {
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
     }
 
-    /// The text itself, for the one place that must send or compare it.
+    /// The secret itself, for the one place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -28,6 +31,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,7 +44,8 @@ mod tests {
     #[test]
     fn a_secret_does_not_print() {
         let secret = Secret::new("hunter2");
-        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "*** Some(***)");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(format!("{:?}", Some(&secret)), "Some(***)");
         assert_eq!(secret.expose(), "hunter2");
     }
 }

@@ -1,7 +1,6 @@
 //! Named threads with small stacks, owned by whoever started them.
 //!
-//! A panic in one of them is a broken invariant of ours: the process ends at once, what supervises it starts it again,
-//! and the store and the resync mend the rest. Going on without one thread would be a service that looks alive.
+//! What a panic in one of them means is decided by `daemon` (the end of the process), for all threads alike.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -29,9 +28,7 @@ impl Thread {
         let (alive, ended) = bounded::<()>(0);
         let handle = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(move || {
             let _alive = alive;
-            let abort = AbortOnPanic;
             body();
-            std::mem::forget(abort);
         })?;
         Ok(Self { name: name.to_owned(), ended, handle })
     }
@@ -55,18 +52,6 @@ impl Thread {
                 let _ = self.handle.join();
                 true
             }
-        }
-    }
-}
-
-/// Ends the process if it is dropped while its thread panics.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            // The panic's text, place and thread were written by the panic hook already.
-            std::process::abort();
         }
     }
 }

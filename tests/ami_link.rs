@@ -120,7 +120,7 @@ fn collect_log() {
             true
         }
         fn log(&self, record: &log::Record<'_>) {
-            LOG.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
+            LOG.lock().expect("no test panics while logging").push(format!("{} {}", record.level(), record.args()));
         }
         fn flush(&self) {}
     }
@@ -132,7 +132,7 @@ fn collect_log() {
 }
 
 fn logged(name: &str) -> Vec<String> {
-    let log = LOG.lock().unwrap();
+    let log = LOG.lock().expect("no test panics while logging");
     log.iter().filter(|line| line.contains(&format!(" {name}:"))).cloned().collect()
 }
 

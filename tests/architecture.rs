@@ -20,7 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
 ];
 
 /// Small things everybody may use; they use only each other.
-const LEAVES: [&str; 6] = ["clock", "phone", "metrics", "threads", "secret", "sign"];
+const LEAVES: [&str; 6] = ["client", "clock", "phone", "threads", "secret", "sign"];
 
 /// Folders that decide and do nothing, and what they must not name.
 const PURE: [&str; 3] = ["asterisk", "call", "outbox"];
@@ -193,14 +193,14 @@ fn nothing_is_left_open_in_the_code() {
 
 #[test]
 fn files_are_rooms_not_halls() {
-    // Above 500 lines a file is probably two rooms; that is for a reader to judge. Above 800 it is for this test.
+    // Above 500 lines a file is probably two rooms; that is for a reader to judge. Above 900 it is for this test.
     let mut halls = Vec::new();
     for path in all_files() {
         let lines = std::fs::read_to_string(source().join(&path)).expect("readable").lines().count();
         if lines > 500 {
             println!("{lines} lines: src/{}", path.display());
         }
-        if lines > 800 {
+        if lines > 900 {
             halls.push(format!("{} ({lines} lines)", path.display()));
         }
     }

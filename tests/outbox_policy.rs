@@ -1,5 +1,7 @@
 //! The outbox's decisions as tables: what is looked for, what an answer means, how long to wait. No database, no clock.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use pinconnector::clock::Now;
 use pinconnector::outbox::policy::{
     BACKOFF_MAX_MS, Backlog, Fate, Lane, RETRY_AFTER_MAX_MS, RowState, Spread, Turn, Want, backoff_ms,
@@ -20,6 +22,10 @@ fn down(why: &str) -> Outcome {
 
 fn stale(has: u64) -> Verdict {
     Verdict::Stale { has }
+}
+
+fn retry() -> Verdict {
+    Verdict::Retry { why: "locked".to_owned() }
 }
 
 fn rejected() -> Verdict {
@@ -53,6 +59,8 @@ fn what_a_verdict_means_for_a_row() {
         (rejected(), row(100, 0), park()),
         (rejected(), row(101, 0), Fate::SendNewer),
         (rejected(), None, Fate::Delete),
+        (retry(), row(101, 0), Fate::SendNewer),
+        (retry(), None, Fate::Delete),
         // It has what we sent.
         (stale(100), row(100, 0), Fate::Delete),
         (stale(100), row(101, 0), Fate::SendNewer),
@@ -85,6 +93,7 @@ fn a_receiver_at_odds_with_itself_is_not_asked_for_ever() {
     };
     assert!(matches!(fate(stale(99), 0), Fate::Delay { delay_ms: 1_000..=1_250, .. }));
     assert!(matches!(fate(stale(99), 4), Fate::Delay { delay_ms: 16_000..=20_000, .. }));
+    assert!(matches!(fate(retry(), 1), Fate::Delay { delay_ms: 2_000..=2_500, .. }));
     assert!(matches!(fate(stale(200), 2), Fate::Raise { delay_ms: 0, .. }));
     assert!(matches!(fate(stale(200), 3), Fate::Raise { delay_ms: 4_000..=5_000, .. }));
     assert!(matches!(fate(stale(u64::MAX), 0), Fate::Park { .. }));

@@ -1,6 +1,8 @@
 //! What every history must do, whatever keeps it: the suite is written against [`History`], and each kind of history runs
 //! all of it.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use pinconnector::call::Record;
@@ -102,7 +104,7 @@ fn comes_back(history: &dyn History) {
         at: Moment(1_795_000_000_124),
         step: StepKind::Enter,
         who: None,
-        at_place: Some("from-trunk".to_owned()),
+        place: Some("from-trunk".to_owned()),
         to: None,
         how: None,
         seconds: None,

@@ -1,5 +1,7 @@
 //! Killed at any moment: whatever was acknowledged is there, whole, and still to be sent.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use std::io::{BufRead, BufReader};

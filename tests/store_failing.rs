@@ -1,6 +1,8 @@
 //! A database that fails while the service runs: nothing waits for it, nothing within the bound is lost, and what was
 //! delivered meanwhile is not delivered again.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The keeper with a real database: stored before sent, one batch per record, and what every outcome does.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use crossbeam_channel::bounded;
@@ -7,7 +9,7 @@ use pinconnector::call::record::{Direction, FollowUp, Moment, Status};
 use pinconnector::outbox::{Outcome, Verdict};
 use pinconnector::store::reader::CallFilter;
 use pinconnector::store::rows::Rows;
-use pinconnector::store::{Alarm, Input, Order, Reader};
+use pinconnector::store::{Alarm, DestinationKind, Input, Order, Reader};
 use store_support::*;
 
 #[test]
@@ -262,5 +264,168 @@ fn a_client_reached_while_his_other_call_was_still_waiting_is_not_to_be_called_b
     let stored = Reader::open(&desk.path).unwrap().record("pbx-1.1-1").unwrap().unwrap();
     assert_eq!(stored.follow_up, Some(FollowUp::ClientGotThrough));
     assert_eq!(stored.follow_up_call.as_deref(), Some("pbx-2.1-1"));
+    desk.stop();
+}
+
+#[test]
+fn calls_of_now_pass_the_backlog_and_one_batch_in_four_is_the_oldest() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    // Twelve records of yesterday wait, as after an outage.
+    let desk = open(&settings, 1, 3);
+    let now = now_ms();
+    let old = |n: i64| record(&format!("pbx-{n}.1"), 1, now - 86_400_000 + n);
+    let down = Outcome::CrmDown { why: "503".into(), retry_after_s: Some(3_600) };
+    desk.save_and_wait((1..=12).map(|n| change(&format!("pbx-{n}.1"), false, vec![old(n)])).collect(), 1);
+    let first = desk.batch();
+    desk.report(first, down);
+    while !matches!(desk.alarm(), Alarm::DestinationDown { .. }) {}
+    desk.stop();
+    let connection = rusqlite::Connection::open(&settings.path).unwrap();
+    // They were put there just now; make them as old as their calls.
+    connection.execute("UPDATE outbox SET state = 0, changed_at = revision, since = revision", []).unwrap();
+    drop(connection);
+
+    let desk = open(&settings, 1, 3);
+    let mut order = Vec::new();
+    for round in 0..5 {
+        let batch = desk.batch();
+        order.push(contents(&batch).iter().map(|(id, _)| (*id).to_owned()).collect::<Vec<_>>().join(" "));
+        if round == 1 {
+            desk.save_and_wait(vec![change("pbx-99.1", true, vec![record("pbx-99.1", 1, now)])], 2);
+        }
+        desk.saved(batch);
+    }
+    assert_eq!(
+        order,
+        [
+            "pbx-10.1-1 pbx-11.1-1 pbx-12.1-1",
+            "pbx-7.1-1 pbx-8.1-1 pbx-9.1-1",
+            "pbx-99.1-1",
+            "pbx-1.1-1 pbx-2.1-1 pbx-3.1-1",
+            "pbx-4.1-1 pbx-5.1-1 pbx-6.1-1",
+        ]
+    );
+    desk.stop();
+}
+
+#[test]
+fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 1, 50);
+    let (mut history, conversations) = destination("mongodb", 1, 10);
+    history.kind = DestinationKind::History;
+    let (crm, batches) = destination("crm", 1, 50);
+    desk.keeper.inputs.send(Input::Destinations(vec![crm, history])).unwrap();
+    let at = now_ms();
+    let body = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let next = || conversations.recv_timeout(PATIENCE).expect("a batch for the history");
+
+    desk.save(vec![change("pbx-1.1", true, vec![record("pbx-1.1", 1, at), record("pbx-1.1", 2, at + 1)])]);
+    let batch = next();
+    assert_eq!(batch.crm, "mongodb");
+    assert_eq!(batch.deliveries[0].record_id, "pbx-1.1");
+    let whole = body(&batch.deliveries[0].body);
+    assert_eq!(whole["calls"].as_array().unwrap().len(), 2);
+    assert_eq!(whole.get("joined_into"), None);
+    let first_revision = batch.deliveries[0].revision;
+    desk.saved(batch);
+    // The CRM gets its records as ever.
+    let both = batches.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(both.deliveries.len(), 2);
+    desk.saved(both);
+
+    // A receiver that knows more than we remember is overtaken; later revisions are above that, too.
+    let mut newer = record("pbx-1.1", 1, at);
+    newer.revision += 9;
+    desk.save(vec![change("pbx-1.1", true, vec![newer])]);
+    let batch = next();
+    assert!(batch.deliveries[0].revision > first_revision);
+    let far = batch.deliveries[0].revision + 1_000_000;
+    desk.report(batch, Outcome::Answered(vec![Verdict::Stale { has: far }]));
+    let batch = next();
+    assert_eq!(batch.deliveries[0].revision, far + 1);
+    desk.saved(batch);
+
+    // Joined: the tombstone names the other.
+    let mut joined = change("pbx-1.1", false, vec![]);
+    if let pinconnector::store::Item::Change(change) = &mut joined {
+        change.joined_into = Some("pbx-0.1".into());
+    }
+    let mut moved = record("pbx-1.1", 1, at);
+    (moved.conversation, moved.revision) = ("pbx-0.1".into(), at as u64 + 20);
+    let mut second = record("pbx-1.1", 2, at);
+    (second.conversation, second.revision) = ("pbx-0.1".into(), at as u64 + 20);
+    desk.save(vec![joined, change("pbx-0.1", true, vec![moved, second])]);
+    let batch = next();
+    assert!(batch.deliveries.iter().all(|d| d.revision > far), "{batch:?}");
+    let of = |id: &str| body(&batch.deliveries.iter().find(|d| d.record_id == id).unwrap().body);
+    assert_eq!(of("pbx-1.1"), serde_json::json!({"conversation": "pbx-1.1", "joined_into": "pbx-0.1", "calls": []}));
+    assert_eq!(of("pbx-0.1")["calls"].as_array().unwrap().len(), 2);
+    desk.saved(batch);
+
+    // Forgotten: nothing is left of it.
+    let (answer, answers) = bounded(1);
+    desk.keeper.inputs.send(Input::Order(Order::Forget { number: "+79161234567".into(), answer })).unwrap();
+    let forgotten = answers.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(forgotten.records, 2);
+    let batch = next();
+    let gone = batch.deliveries.iter().find(|d| d.record_id == "pbx-0.1").unwrap();
+    assert_eq!(body(&gone.body), serde_json::json!({"conversation": "pbx-0.1", "calls": []}));
+    desk.saved(batch);
+    desk.stop();
+}
+
+#[test]
+fn what_a_crm_was_told_is_remembered_beyond_the_row_and_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let desk = open(&settings, 1, 50);
+    let at = now_ms();
+    let revision = |n: u64| {
+        let mut call = record("pbx-1.1", 1, at);
+        call.revision += n;
+        change("pbx-1.1", true, vec![call])
+    };
+    desk.save(vec![revision(0)]);
+    let mut batch = desk.batch();
+    assert_eq!(batch.deliveries[0].told, None);
+    batch.deliveries[0].told = Some("StartApp".into());
+    desk.saved(batch);
+    let reader = Reader::open(&desk.path).unwrap();
+    until("the row is gone", || reader.outbox(None, 1).unwrap().is_empty());
+    desk.save(vec![revision(1)]);
+    let mut batch = desk.batch();
+    assert_eq!(batch.deliveries[0].told.as_deref(), Some("StartApp"));
+    // Told one thing more, and then silence: what was said stays said.
+    batch.deliveries[0].told = Some("StartApp DialAnswer".into());
+    desk.report(batch, Outcome::CrmDown { why: "silence".into(), retry_after_s: Some(3_600) });
+    assert!(matches!(desk.alarm(), Alarm::DestinationDown { .. }));
+    desk.save_and_wait(vec![revision(2)], 1);
+    drop(reader);
+    desk.stop();
+    let desk = open(&settings, 1, 50);
+    let batch = desk.batch();
+    assert_eq!(contents(&batch), [("pbx-1.1-1", at as u64 + 2)]);
+    assert_eq!(batch.deliveries[0].told.as_deref(), Some("StartApp DialAnswer"));
+    desk.saved(batch);
+    desk.stop();
+}
+
+#[test]
+fn a_record_not_judged_waits_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 1, 50);
+    let at = now_ms();
+    desk.save(vec![change("pbx-1.1", true, vec![record("pbx-1.1", 1, at)])]);
+    let batch = desk.batch();
+    desk.report(batch, Outcome::Answered(vec![Verdict::Retry { why: "locked".into() }]));
+    desk.save(vec![change("pbx-2.1", true, vec![record("pbx-2.1", 1, at)])]);
+    let other = desk.batch();
+    assert_eq!(contents(&other), [("pbx-2.1-1", at as u64)], "the others go on");
+    desk.saved(other);
+    let again = desk.batch();
+    assert_eq!(contents(&again), [("pbx-1.1-1", at as u64)], "after a second");
+    desk.saved(again);
     desk.stop();
 }

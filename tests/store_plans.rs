@@ -1,5 +1,7 @@
 //! The keeper's statements seek by an index and never sort or scan: every one in the sources is asked for its plan.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use pinconnector::clock::Now;

@@ -1,5 +1,7 @@
 //! What a start finds: what was open, who else is there, and files that are none of ours.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 mod store_support;
 
 use pinconnector::clock::Now;

@@ -76,7 +76,7 @@ pub fn start(
 ) -> io::Result<JoinHandle<()>> {
     let parser = Arc::new(Parser::new(settings.charset, settings.keep_variables.clone()));
     let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     let own_ids = format!("link-{:016x}-", u64::from_ne_bytes(random)).into();
     let link =
         Link { settings, parser, actions, heard, figures, capture, own_ids, connections: 0, said: Said::Nothing };

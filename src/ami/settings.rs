@@ -46,6 +46,15 @@ pub struct AsteriskSettings {
     /// The character set of caller names that are not UTF-8.
     #[serde(default)]
     pub charset: Option<String>,
+    /// The folder of its recordings, as this machine sees it.
+    #[serde(default)]
+    pub recordings: Option<PathBuf>,
+    /// What a click-to-call rings first here, instead of `[click_to_call] channel`.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Where a click-to-call is sent here, instead of `[click_to_call] context`.
+    #[serde(default)]
+    pub context: Option<String>,
     /// How the dialplan expects numbers.
     #[serde(default)]
     pub dial_format: DialFormat,

@@ -523,7 +523,7 @@ mod tests {
         assert_eq!(
             other,
             "Channel: PJSIP/101-0003005e\r\nUniqueid: 1795358990.2\r\nLinkedid: sip1-1795358990.12\r\n\
-             BridgeUniqueid: df7d4c5f-53b6-45c8-8f91-6d286796ffd0\r\nX: Local/1@c-00030001;2 1234567890 12345678901.1\r\n"
+             BridgeUniqueid: e07d4d5f-53b6-45c8-8f91-6d286796ffd0\r\nX: Local/1@c-00030001;2 1234567890 12345678901.1\r\n"
         );
     }
 }

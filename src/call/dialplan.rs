@@ -93,7 +93,7 @@ impl Calls {
                     Some(Menu { context: context.clone(), exten: leg.exten.to_string(), keys, open: true });
                 conversation.stage = Stage::Menu;
                 if new {
-                    conversation.step(step(StepKind::Menu, wall).at_place(context));
+                    conversation.step(step(StepKind::Menu, wall).place(context));
                 }
                 self.touch(key);
             }
@@ -113,7 +113,7 @@ impl Calls {
             "voicemail" => {
                 conversation.stage = Stage::Voicemail;
                 let mailbox = data.split(',').next().unwrap_or_default().to_owned();
-                conversation.step(step(StepKind::Voicemail, wall).at_place(mailbox.clone()));
+                conversation.step(step(StepKind::Voicemail, wall).place(mailbox.clone()));
                 conversation.voicemail = Some(mailbox);
                 self.touch(key);
             }
@@ -133,7 +133,7 @@ impl Calls {
             {
                 conversation.stage = Stage::Greeting;
                 if conversation.direction == Some(Direction::Incoming) {
-                    conversation.step(step(StepKind::Greeting, wall).at_place(leg.context.to_string()));
+                    conversation.step(step(StepKind::Greeting, wall).place(leg.context.to_string()));
                     self.touch(key);
                 }
             }
@@ -161,7 +161,7 @@ impl Calls {
                     && menu.keys.len() < MAX_KEYS
                 {
                     menu.keys.push(pressed.clone());
-                    conversation.step(step(StepKind::Digits, wall).at_place(pressed));
+                    conversation.step(step(StepKind::Digits, wall).place(pressed));
                 }
                 self.touch(key);
                 return;

@@ -99,7 +99,7 @@ impl Calls {
             until: None,
             channel: Some(uniqueid.clone()),
         });
-        conversation.step(step(StepKind::Recording, wall).at_place(base_name(file).to_owned()));
+        conversation.step(step(StepKind::Recording, wall).place(base_name(file).to_owned()));
         self.touch(key);
     }
 

@@ -1,21 +1,25 @@
 //! The core: what is going on and what follows. Pure: `Calls::handle(now, Input) -> Vec<Effect>`.
 //!
-//! `handle` is one match. What an event means is decided in one file per part of the field: [`dialing`] (channels come,
-//! ring, are dialled, hang up), [`dialplan`] (where the caller is: greeting, menu, voicemail), [`queue`], [`bridging`]
-//! (who talks to whom), [`transfer`] (transfers, pickup, parking: conversations that turn out to be one),
-//! [`originate`] (click-to-call), [`resync`] (what Asterisk holds against what we believe), [`ending`] (who hung up
-//! and why). [`render`] makes records of it.
+//! `handle` is one match. What an event means is decided in one file per part of the field: [`channels`] (they come,
+//! ring, are gone), [`dialing`] (who is dialled for whom), [`phones`] (in which order, and what became of them),
+//! [`dialplan`] (where the caller is: greeting, menu, voicemail), [`queue`], [`bridging`] (who talks to whom),
+//! [`transfer`] (transfers, pickup, parking: conversations that turn out to be one), [`originate`] (click-to-call),
+//! [`resync`] (what Asterisk holds against what we believe), [`ending`] (who hung up and why). [`render`] makes records
+//! of it.
 //!
 //! Nothing here can fail: an event about an unknown channel is normal, since we connect in mid-call, and is counted.
 
 pub mod bridging;
+pub mod channels;
 pub mod dialing;
 pub mod dialplan;
+pub mod discretion;
 pub mod effect;
 pub mod ending;
 pub mod input;
 pub mod model;
 pub mod originate;
+pub mod phones;
 pub mod queue;
 pub mod record;
 pub mod render;
@@ -250,7 +254,11 @@ impl Calls {
         self.next_key += 1;
         let key = Key(self.next_key);
         let pbx_name = self.rules.pbx_name(pbx).to_owned();
-        let id = format!("{pbx_name}-{first}");
+        let mut id = format!("{pbx_name}-{first}");
+        // A uniqueid that has led to a conversation before (a stream out of order) must not give its names again.
+        if self.find(pbx, first).is_some() {
+            id = format!("{id}~{}", key.0);
+        }
         let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
         self.held.insert(
             key,

@@ -327,6 +327,8 @@ pub struct Conversation {
     pub born: Ms,
     /// The record without a phone, while there is one; the first phone takes it over.
     pub phoneless: Option<String>,
+    /// The id of the only record with `records = "per-call"`, once there is one.
+    pub only_id: Option<String>,
     /// The base of this conversation's record ids, which stays when it is joined.
     pub birth_id: String,
     pub next_n: u32,
@@ -405,6 +407,7 @@ impl Conversation {
             pbx_id,
             born,
             phoneless: None,
+            only_id: None,
             next_n: first_n,
             direction: None,
             client_number: None,

@@ -125,6 +125,10 @@ impl Calls {
                 conversation.trunk = Some(trunk);
                 conversation.client_number.clone_from(&number);
                 conversation.to = number;
+                if conversation.phoneless.is_none() && conversation.phones.is_empty() {
+                    let (id, _) = conversation.next_id();
+                    conversation.phoneless = Some(id);
+                }
                 if let Some(channel) = conversation.channel_mut(uniqueid) {
                     channel.is_client = true;
                 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::asterisk::{ChannelName, PbxId};
+use crate::call::discretion::Discretion;
 use crate::call::model::{Conversation, Party};
 use crate::phone::{Numbers, NumbersSettings};
 
@@ -39,6 +40,8 @@ pub struct Rules {
     pub routes: Vec<Route>,
     /// Channel variables that become part of the record.
     pub keep_variables: Vec<String>,
+    /// Extensions that make no record, or one that says little.
+    pub discretion: Discretion,
     /// In a replay every Originate answered in the recorded session counts as ours.
     pub every_originate_is_ours: bool,
     /// The open calls are compared with `CoreShowChannels` so often; 0 is off.
@@ -63,6 +66,7 @@ impl Default for Rules {
             pbxs: vec!["pbx".to_owned()],
             routes: Vec::new(),
             keep_variables: Vec::new(),
+            discretion: Discretion::default(),
             every_originate_is_ours: false,
             audit_ms: 30_000,
             linger_ms: 5_000,

@@ -152,7 +152,9 @@ fn without_service(config: &Config, request: &Request) -> Result<Answer, Failure
     let done = match request.clone() {
         Request::Retry { row, crm } => desk.retry(&control::rows(row, crm)),
         Request::Drop { row } => desk.drop_rows(&Rows::One(row)),
-        Request::Forget { number } => desk.forget(&number).map(|forgotten| forgotten.records),
+        Request::Forget { number } => {
+            desk.forget(&number, crate::clock::Now::read()).map(|forgotten| forgotten.records)
+        }
     };
     Ok(match done {
         Ok(count) => Answer::Done { count },

@@ -66,6 +66,7 @@ pub fn play(recordings: &[Recording], rules: Rules, parser: &Parser) -> (Vec<Rec
         playing.take(now, input);
         last = now;
     }
+    playing.take(last, Input::Over { pbx: PbxId(0) });
     playing.time_passes(last.plus_ms(AFTERWARDS_MS));
     let mut records: Vec<Record> =
         playing.newest.into_values().filter(|record| record.superseded_by.is_none()).collect();

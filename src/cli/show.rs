@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::call::record::{Direction, Moment, Record, Span, Step, StepKind};
+use crate::call::record::{Direction, Moment, Reason, Record, Span, Step, StepKind};
 
 /// Nothing wider is needed; what is longer is cut with an ellipsis.
 const WIDEST_COLUMN: usize = 40;
@@ -97,7 +97,14 @@ pub fn phone(record: &Record) -> Option<&str> {
 /// What else is to be said of a call: where the client was lost, transfers, queue, menu, recording.
 pub fn how(record: &Record) -> String {
     let mut parts = Vec::new();
-    if let Some(reason) = record.reason {
+    // "menu ivr-main" and "queue support" say the reason, too.
+    let said_anyway = match record.reason {
+        Some(Reason::Menu) => record.menu.is_some(),
+        Some(Reason::Queue) => record.queue.is_some(),
+        Some(Reason::Voicemail) => record.voicemail.is_some(),
+        _ => false,
+    };
+    if let Some(reason) = record.reason.filter(|_| !said_anyway) {
         parts.push(name(reason));
     }
     let mut with = |word: &str, value: &Option<String>| {
@@ -158,7 +165,7 @@ fn step_words(step: &Step) -> String {
         StepKind::RingEnd => "ring ends".to_owned(),
         other => name(other),
     };
-    for part in [&step.who, &step.at_place].into_iter().flatten() {
+    for part in [&step.who, &step.place].into_iter().flatten() {
         words.push(' ');
         words.push_str(part);
     }

@@ -33,6 +33,7 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
     calls(config, document, &mut found);
     asterisk(config, document, &mut found);
     crms(config, document, &mut found);
+    window(config, document, &mut found);
     document.problems.append(&mut found);
     document.problems.sort_by_key(|problem| problem.line.unwrap_or(0));
 }
@@ -94,6 +95,20 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
         if !names.insert(&section.name) {
             let text = "another [[asterisk]] has this name, too; ids of calls begin with it, so it must be unique";
             found.push(Problem::error(&format!("[[asterisk]] {:?} name", section.name), text).at_line(line));
+        }
+    }
+}
+
+fn window(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    for (section, problems) in [("http", config.http.problems()), ("click_to_call", config.click_to_call.problems())] {
+        for problem in problems {
+            let place = format!("[{section}] {}", problem.key);
+            let told = if problem.fatal {
+                Problem::error(&place, problem.message)
+            } else {
+                Problem::warning(&place, problem.message)
+            };
+            found.push(told.at_line(document.section_line(section, 0)));
         }
     }
 }

@@ -10,12 +10,13 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 pub use problem::{BadConfig, Problem, Severity};
-pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordsKind};
+pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordingsSettings, RecordsKind};
 
 use document::Document;
 
 use crate::ami::AsteriskSettings;
 use crate::crm::CrmSettings;
+use crate::http::{ClickToCallSettings, HttpSettings};
 use crate::phone::NumbersSettings;
 use crate::store;
 
@@ -23,7 +24,19 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 8] = ["time_zone", "asterisk", "crm", "numbers", "calls", "store", "alert", "log"];
+pub const SECTIONS: [&str; 11] = [
+    "time_zone",
+    "asterisk",
+    "crm",
+    "numbers",
+    "calls",
+    "click_to_call",
+    "http",
+    "recordings",
+    "store",
+    "alert",
+    "log",
+];
 
 /// A configuration whose every section could be read.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +49,9 @@ pub struct Config {
     pub crm: Vec<CrmSettings>,
     pub numbers: NumbersSettings,
     pub calls: CallsSettings,
+    pub click_to_call: ClickToCallSettings,
+    pub http: HttpSettings,
+    pub recordings: RecordingsSettings,
     pub store: store::Settings,
     pub alert: AlertSettings,
     pub log: LogSettings,
@@ -85,6 +101,9 @@ impl Config {
             crm: document.sections("crm"),
             numbers: document.section("numbers"),
             calls: document.section("calls"),
+            click_to_call: document.section("click_to_call"),
+            http: document.section("http"),
+            recordings: document.section("recordings"),
             store: document.section("store"),
             alert: document.section("alert"),
             log: document.section("log"),

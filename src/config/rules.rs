@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{Config, RecordsKind};
 use crate::call::Rules;
+use crate::call::discretion::Discretion;
 use crate::call::rules::{RecordKind, Route};
-use crate::phone::Numbers;
+use crate::phone::{EndpointPattern, Numbers};
 
 impl Config {
     /// The rules about numbers; those of a checked configuration are good.
@@ -24,6 +25,10 @@ impl Config {
             pbxs: self.asterisk.iter().map(|section| section.name.clone()).collect(),
             routes: self.routes(),
             keep_variables: self.calls.keep_variables.clone(),
+            discretion: Discretion {
+                ignored: patterns(&self.calls.ignore_extensions),
+                private: patterns(&self.calls.private_extensions),
+            },
             every_originate_is_ours: false,
             audit_ms: self.audit_ms(),
             ..Rules::default()
@@ -51,4 +56,9 @@ impl Config {
         };
         self.crm.iter().map(route).collect()
     }
+}
+
+/// Patterns that were checked when the file was read.
+fn patterns(texts: &[String]) -> Vec<EndpointPattern> {
+    texts.iter().filter_map(|text| EndpointPattern::parse(text).ok()).collect()
 }

@@ -3,7 +3,7 @@
 //! One [`Crm`] is one `[[crm]]` section of the configuration, checked and opened. Three kinds of interface, each a file
 //! that turns our types into bytes and the answer's bytes into our types: [`webhook`], [`calls_module`], [`pbxmanager`].
 //! [`client`] carries the bytes over HTTP, [`answer`] says what a failure means, [`sender`] is what the `crm-sender-N`
-//! threads run: batch in, outcome out.
+//! threads run: batch in, outcome out; [`courier`] is the conversation beside the records: commands in, reports out.
 //!
 //! What is left to others: which record goes to which CRM (`call/`), when and in which order it is sent, and what becomes
 //! of a refused one (`outbox/`, `store/`).
@@ -11,6 +11,8 @@
 pub mod answer;
 pub mod calls_module;
 pub mod client;
+pub mod courier;
+pub mod directory;
 pub mod log;
 pub mod pbxmanager;
 pub mod sender;

@@ -46,6 +46,9 @@ pub struct CrmSettings {
     /// Whether calls between two extensions are sent.
     #[serde(default = "CrmSettings::default_internal")]
     pub internal: bool,
+    /// Numbers to clients, for the dialplan's questions.
+    #[serde(default)]
+    pub directory: super::directory::DirectorySettings,
     /// One header more in every request, for a proxy or receiver that wants one.
     #[serde(default)]
     pub header: Option<Header>,
@@ -254,6 +257,7 @@ fn default_batch(kind: Kind) -> u16 {
 }
 
 fn check_plain_values(settings: &CrmSettings, problems: &mut Vec<Problem>) {
+    problems.extend(settings.directory.problems().into_iter().map(|(key, message)| fatal(key, message)));
     let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if settings.name.is_empty() || settings.name.len() > 64 || !settings.name.chars().all(word) {
         let message = format!("{:?} must be one word of letters, digits, - _ . (64 at most)", settings.name);
@@ -350,6 +354,7 @@ fn secret(settings: &CrmSettings, problems: &mut Vec<Problem>) -> Secret {
             None => Ok(inline.expose().to_owned()),
         },
         (None, Some(path)) => read_limited(path, MAX_SECRET_BYTES)
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{} is no text in UTF-8", path.display())))
             .inspect(|_| problems.extend(readable_by_all(path)))
             .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
             .map_err(|why| fatal("secret_file", why)),
@@ -401,7 +406,7 @@ fn trusted(settings: &CrmSettings, problems: &mut Vec<Problem>) -> Vec<Certifica
             return Vec::new();
         }
     };
-    let certificates: Vec<_> = parse_pem(pem.as_bytes())
+    let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
@@ -421,13 +426,13 @@ fn readable_by_all(path: &Path) -> Option<Problem> {
     })
 }
 
-fn read_limited(path: &Path, limit_bytes: u64) -> Result<String, String> {
+fn read_limited(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, String> {
     use std::io::Read;
     let file = std::fs::File::open(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut text = String::new();
-    let read = file.take(limit_bytes + 1).read_to_string(&mut text).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut bytes = Vec::new();
+    let read = file.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     if u64::try_from(read).unwrap_or(u64::MAX) > limit_bytes {
         return Err(format!("{} is larger than {limit_bytes} bytes", path.display()));
     }
-    Ok(text)
+    Ok(bytes)
 }

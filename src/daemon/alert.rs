@@ -76,6 +76,11 @@ impl Alerts {
         .collect()
     }
 
+    /// What is wrong and was told.
+    pub fn told(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.wrong.iter().filter(|(_, wrong)| wrong.told).map(|(what, wrong)| (what.as_str(), wrong.text.as_str()))
+    }
+
     /// When [`Alerts::due`] has something next.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.wrong.values().filter(|wrong| !wrong.told).map(|wrong| wrong.due_ms).min()

@@ -1,7 +1,7 @@
 //! The `call-state` thread: the one owner of all call state. Takes in what happens, lets the core decide, hands out what
 //! follows. What it means is decided in [`crate::call`]; how long a commit takes is the keeper's concern.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, never, select};
@@ -12,6 +12,7 @@ use crate::ami::{FromPbx, Heard};
 use crate::asterisk::PbxId;
 use crate::call::{Calls, Conversation, Effect, Input, Record};
 use crate::clock::Now;
+use crate::http::{Feed, Happened};
 use crate::store::{self, Item, Save};
 
 /// Longer than any deadline is far away; waking once in a while costs nothing.
@@ -26,6 +27,8 @@ pub struct CallState {
     /// The only owner of the ways to Asterisk: when it lets go of them, the links end.
     pub links: Option<Arc<Links>>,
     pub notices: Sender<Notice>,
+    /// Who watches calls go by, once there is a window.
+    pub feed: Arc<OnceLock<Feed>>,
     /// Names of the exchanges, by [`PbxId`].
     pub names: Vec<String>,
     /// The last moment the core was told of.
@@ -52,7 +55,7 @@ impl CallState {
                         self.links = None;
                     }
                 },
-                default(timeout) => self.step(Now::read(), Input::Tick, Vec::new()),
+                default(timeout) => self.step(Now::read(), Input::Tick, Vec::new(), Vec::new()),
             }
         }
         // Dropping the keeper's queue here is what makes the keeper finish.
@@ -61,7 +64,7 @@ impl CallState {
     /// An open conversation as it was stored before a restart of ours; before [`CallState::run`].
     pub fn restore(&mut self, conversation: Box<Conversation>) {
         log::debug!("{}: restored", conversation.id);
-        self.step(Now::read(), Input::Restored(conversation), Vec::new());
+        self.step(Now::read(), Input::Restored(conversation), Vec::new(), Vec::new());
     }
 
     fn until_deadline(&self) -> Duration {
@@ -103,14 +106,14 @@ impl CallState {
 
     fn told(&mut self, told: Told) {
         match told.input {
-            TellCalls::Input(input) => self.step(Now::read(), *input, told.items),
+            TellCalls::Input(input) => self.step(Now::read(), *input, told.items, told.release),
             TellCalls::Probe(number) => self.save(Save { items: told.items, release: vec![Released::Alive(number)] }),
         }
     }
 
     /// One input through the core, and everything that follows from it as one transaction.
-    fn step(&mut self, now: Now, input: Input, items: Vec<Item>) {
-        let mut save = Save { items, release: Vec::new() };
+    fn step(&mut self, now: Now, input: Input, items: Vec<Item>, release: Vec<Released>) {
+        let mut save = Save { items, release };
         self.decide(now, input, &mut save);
         self.save(save);
     }
@@ -122,6 +125,10 @@ impl CallState {
                 Effect::Save(change) => {
                     for record in &change.records {
                         tell_operator(record);
+                    }
+                    if let Some(feed) = self.feed.get().filter(|_| !change.records.is_empty()) {
+                        // Too busy: whoever watches fetches the state anew.
+                        let _ = feed.tell(Happened::Records(change.records.clone()));
                     }
                     save.items.push(Item::Change(change));
                 }

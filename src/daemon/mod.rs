@@ -15,8 +15,9 @@ pub mod queues;
 mod reload;
 mod senders;
 mod watch;
+pub mod window;
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,9 @@ use crate::asterisk::PbxId;
 use crate::call::{Calls, Input};
 use crate::clock::Now;
 use crate::config::Config;
+use crate::crm::sender::RecordingLink;
 use crate::crm::{LastRequests, RequestLog};
+use crate::http::{Feed, Happened, Http, LinkKey};
 use crate::store::{self, Keeper, Opened, Plan};
 use crate::threads::Thread;
 
@@ -36,6 +39,7 @@ use call_state::CallState;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
+use window::{Exchange, Watched, Window};
 
 /// How long stopping may take; systemd kills after 90 s by default, the unit file says 30.
 const GRACE: Duration = Duration::from_secs(20);
@@ -62,8 +66,14 @@ pub struct Service {
     keeper: JoinHandle<()>,
     call_state: Thread,
     links: Vec<JoinHandle<()>>,
-    /// What each link counts, in the order of the configuration.
-    pub figures: Vec<Arc<LinkFigures>>,
+    /// In the order of the configuration.
+    exchanges: Vec<Exchange>,
+    /// Absent where nothing listens.
+    http: Option<Http>,
+    link_key: LinkKey,
+    feed: Arc<OnceLock<Feed>>,
+    /// What the window wants to know of the main thread.
+    questions: Receiver<Sender<Watched>>,
     senders: Vec<Thread>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
@@ -98,7 +108,7 @@ impl Service {
     /// If the system, the database or the configuration does not allow it.
     pub fn start(config: Config) -> Result<Self, Fault> {
         check_descriptors(&config)?;
-        mark_aborts(&config);
+        end_on_panic(&config);
         let mut opened = Opened::open(&config.store, Now::read())
             .map_err(|error| Fault { code: error.exit_code(), text: error.to_string() })?;
         let (alarm_sender, alarms) = bounded(queues::ALARMS.capacity);
@@ -116,12 +126,13 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
+        let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
         let plan = Plan {
             destinations: Vec::new(),
             follow_up_days: config.calls.follow_up_days,
-            release: release(Arc::downgrade(&links), notice_sender.clone()),
+            release: release(Arc::downgrade(&links), notice_sender.clone(), Arc::clone(&feed)),
             alarms: alarm_sender,
             clock: Now::read,
             seed: seed(),
@@ -130,7 +141,10 @@ impl Service {
         };
         let Keeper { inputs, outcomes, thread: keeper } =
             opened.keep(plan).map_err(|error| Fault::system("no thread for the database", &error))?;
-        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log)
+        let link_key = window::link_key(&config.store.path, &inputs)
+            .map_err(|error| Fault::system("no random numbers", &error))?;
+        let links_of_recordings = recording_link(&config, &link_key);
+        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings)
             .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
@@ -144,6 +158,7 @@ impl Service {
             keeper: inputs.clone(),
             links: Some(links),
             notices: notice_sender,
+            feed: Arc::clone(&feed),
             names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
             last_ms: 0,
         };
@@ -156,17 +171,34 @@ impl Service {
         let call_state = Thread::start("call-state", move || state.run())
             .map_err(|error| Fault::system("no thread for the calls", &error))?;
 
-        let (mut running, mut figures) = (Vec::new(), Vec::new());
+        let (mut running, mut exchanges) = (Vec::new(), Vec::new());
         for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
-            let pbx = PbxId(u16::try_from(nth).expect("fewer than 65,536 exchanges"));
             let counted = Arc::new(LinkFigures::default());
-            figures.push(Arc::clone(&counted));
-            let settings = section.link(pbx, &config.calls.keep_variables);
+            let (name, figures, recordings) = (section.name.clone(), Arc::clone(&counted), section.recordings.clone());
+            exchanges.push(Exchange { name, figures, recordings });
+            let settings = section.link(pbx_id(nth), &config.calls.keep_variables);
             let link = ami::link::start(settings, asked, heard_sender.clone(), counted, None)
                 .map_err(|error| Fault::system("no thread for the link to Asterisk", &error))?;
             running.push(link);
         }
         drop(heard_sender);
+        let (question_sender, questions) = bounded(queues::QUESTIONS.capacity);
+        let window = Window {
+            told: told.clone(),
+            keeper: inputs.clone(),
+            questions: question_sender,
+            database: config.store.path.clone(),
+            exchanges: exchanges.clone(),
+            zone: config.zone(),
+            started_at: window::now(),
+        };
+        let http = open_window(&config, &link_key, window)?;
+        if let Some(http) = &http {
+            for exchange in &exchanges {
+                http.feed().tell(Happened::Link(window::pbx_status(exchange, None)));
+            }
+            let _ = feed.set(http.feed());
+        }
         let control = control::Control::listen(&config.store.path, inputs.clone())
             .map_err(|error| Fault::system("cannot listen for the command line", &error))?;
         Ok(Self {
@@ -176,7 +208,11 @@ impl Service {
             keeper,
             call_state,
             links: running,
-            figures,
+            exchanges,
+            http,
+            link_key,
+            feed,
+            questions,
             senders,
             control,
             outcomes,
@@ -189,7 +225,8 @@ impl Service {
 
     /// Something for the core, from a thread that may wait.
     fn tell(&self, input: Input) {
-        let told = Told { input: queues::TellCalls::Input(Box::new(input)), items: Vec::new() };
+        let input = queues::TellCalls::Input(Box::new(input));
+        let told = Told { input, items: Vec::new(), release: Vec::new() };
         self.told.send(told).expect("call-state runs as long as the service");
     }
 
@@ -197,8 +234,9 @@ impl Service {
     pub fn stop(self) {
         let until = Instant::now() + GRACE;
         drop(self.control);
+        // Who waits at the window is answered, or told that we are closing.
+        let mut left = self.http.map(|http| http.stop(until)).unwrap_or_default();
         drop(self.told);
-        let mut left = Vec::new();
         let mut join = |thread: Thread| {
             let name = thread.name().to_owned();
             if !thread.join_until(until) {
@@ -231,7 +269,7 @@ impl Service {
 }
 
 /// What the keeper does with what a commit released.
-fn release(links: Weak<Links>, notices: Sender<Notice>) -> Box<dyn FnMut(Released) + Send> {
+fn release(links: Weak<Links>, notices: Sender<Notice>, feed: Arc<OnceLock<Feed>>) -> Box<dyn FnMut(Released) + Send> {
     Box::new(move |released| match released {
         Released::Ask { pbx, action_id, action } => match links.upgrade() {
             Some(links) => links.ask(pbx, action_id, action),
@@ -240,13 +278,45 @@ fn release(links: Weak<Links>, notices: Sender<Notice>) -> Box<dyn FnMut(Release
         Released::Request { request, state, reason } => {
             log::info!(
                 "{request}: click-to-call is {state:?}{}",
-                reason.map(|r| format!(" ({r})")).unwrap_or_default()
+                reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
             );
+            if let Some(feed) = feed.get() {
+                // Too busy: the next state overtakes this one.
+                let _ = feed.tell(Happened::Request { request, state, reason });
+            }
         }
+        Released::Placed(done) => done(Ok(())),
         Released::Alive(number) => {
             // Full: the main thread has enough signs of life.
             let _ = notices.try_send(Notice::Alive(number));
         }
+    })
+}
+
+/// The nth `[[asterisk]]` section.
+fn pbx_id(nth: usize) -> PbxId {
+    PbxId(u16::try_from(nth).expect("fewer than 65,536 exchanges"))
+}
+
+/// Opens the window where `[http] listen` says so; with nothing to listen on, there is none.
+fn open_window(config: &Config, link_key: &LinkKey, window: Window) -> Result<Option<Http>, Fault> {
+    if config.http.listen.as_slice().is_empty() {
+        return Ok(None);
+    }
+    let http = Http::start(window::setup(config, link_key.clone()), Arc::new(window))
+        .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
+    for address in http.addresses() {
+        log::info!("http: listening on {address}");
+    }
+    Ok(Some(http))
+}
+
+/// How a CRM that can only keep an address gets one for a recording; none as long as nobody can reach us.
+fn recording_link(config: &Config, key: &LinkKey) -> RecordingLink {
+    let (url, key, generation) = (config.http.public_url.clone(), key.clone(), config.http.recording_links_generation);
+    Arc::new(move |recording: &str| {
+        let url = url.as_deref()?.trim_end_matches('/');
+        Some(format!("{url}{}", crate::http::recording_path(&key, generation, recording)))
     })
 }
 
@@ -259,13 +329,17 @@ fn seed() -> u64 {
     }
 }
 
-/// So that the next start can tell which conversation we fell over.
-fn mark_aborts(config: &Config) {
+/// A panic of ours is a broken invariant: the process ends at once, what supervises it starts it again, and the store and
+/// the resync mend the rest. Going on without one thread would be a service that looks alive. The mark lets the next start
+/// tell which conversation we fell over.
+fn end_on_panic(config: &Config) {
     let database = config.store.path.clone();
-    let before = std::panic::take_hook();
+    let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        before(panic);
+        print(panic);
         store::mark_abort(&database);
+        log::error!("a broken invariant in thread {}; the service ends", std::thread::current().name().unwrap_or("?"));
+        std::process::abort();
     }));
 }
 
@@ -273,7 +347,8 @@ fn mark_aborts(config: &Config) {
 fn check_descriptors(config: &Config) -> Result<(), Fault> {
     let senders: usize = config.crm.iter().map(|section| usize::from(section.senders)).sum();
     // Standard streams, database with its two files and readers, control socket and peers, signals, name resolution, alerts.
-    let needed = 40 + 3 * config.asterisk.len() + 3 * senders;
+    let http = if config.http.listen.as_slice().is_empty() { 0 } else { config.http.connections + 20 };
+    let needed = 40 + 3 * config.asterisk.len() + 3 * senders + http;
     match process::raise_descriptor_limit() {
         Some(limit) if limit < needed as u64 => Err(Fault {
             code: exit::CONFIG,
@@ -290,4 +365,6 @@ fn check_descriptors(config: &Config) -> Result<(), Fault> {
 #[derive(Debug, Default)]
 pub struct Memory {
     pub requests: LastRequests,
+    /// Why each link is down, by the name of its exchange.
+    pub link_faults: Vec<(String, String)>,
 }

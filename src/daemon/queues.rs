@@ -90,14 +90,25 @@ pub const REQUESTS: Queue = Queue {
     when_full: "the line is dropped: the list of last requests has a hole",
 };
 
+/// What the window wants to know of the main thread.
+pub const QUESTIONS: Queue = Queue {
+    from: "http-errand",
+    to: "main",
+    carries: "Sender<Watched>",
+    capacity: 16,
+    when_full: "the page says that it cannot be shown now",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 8] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS];
+pub const TABLE: [Queue; 9] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
 pub struct Told {
     pub input: TellCalls,
     /// Rows of the teller's own: a request and its answer, a line of the audit log.
     pub items: Vec<store::Item>,
+    /// Let go once that is committed.
+    pub release: Vec<Released>,
 }
 
 /// What the call-state thread can be told.
@@ -110,7 +121,6 @@ pub enum TellCalls {
 }
 
 /// What had to wait for a commit and may now leave.
-#[derive(Debug)]
 pub enum Released {
     Ask {
         pbx: PbxId,
@@ -122,6 +132,8 @@ pub enum Released {
         state: RequestState,
         reason: Option<Text>,
     },
+    /// A click-to-call is stored and on its way.
+    Placed(crate::http::office::Done),
     /// A [`TellCalls::Probe`] has come all the way.
     Alive(u64),
 }

@@ -21,8 +21,19 @@ pub fn reload(service: &mut Service, mut new: Config) {
         new.store.path.clone_from(&old.store.path);
         new.store.power_loss = old.store.power_loss;
     }
+    if format!("{:?}", old.http.listen) != format!("{:?}", new.http.listen)
+        || (&old.http.tls_certificate, &old.http.tls_key) != (&new.http.tls_certificate, &new.http.tls_key)
+        || old.http.connections != new.http.connections
+    {
+        restart.push("[http] listen, TLS and connections");
+        new.http.listen = old.http.listen.clone();
+        new.http.tls_certificate.clone_from(&old.http.tls_certificate);
+        new.http.tls_key.clone_from(&old.http.tls_key);
+        new.http.connections = old.http.connections;
+    }
+    let links = super::recording_link(&new, &service.link_key);
     // New senders for every CRM: the old ones finish what they carry and end with their queue.
-    match senders::start(&new.crm, &service.outcomes, &service.request_log) {
+    match senders::start(&new.crm, &service.outcomes, &service.request_log, &links) {
         Ok((destinations, threads)) => {
             service.keeper_inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
             service.senders.retain(|thread| !thread.is_finished());
@@ -36,6 +47,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
     let settings = store::Input::Reloaded { settings: new.store.clone(), follow_up_days: new.calls.follow_up_days };
     service.keeper_inputs.send(settings).expect("the keeper runs");
     service.tell(Input::Reloaded(Box::new(new.rules())));
+    if let Some(http) = &service.http {
+        http.reload(super::window::setup(&new, service.link_key.clone()));
+    }
     service.config = new;
     if restart.is_empty() {
         log::info!("reload: the new configuration is in force");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Sender, bounded};
 
+use crate::crm::sender::RecordingLink;
 use crate::crm::{self, Crm, CrmSettings, RequestLog};
 use crate::outbox::Delivered;
 use crate::store::{Destination, DestinationKind};
@@ -18,6 +19,7 @@ pub fn start(
     sections: &[CrmSettings],
     outcomes: &Sender<Delivered>,
     log: &RequestLog,
+    recording_link: &RecordingLink,
 ) -> io::Result<(Vec<Destination>, Vec<Thread>)> {
     let (mut destinations, mut threads) = (Vec::new(), Vec::new());
     for section in sections {
@@ -35,9 +37,10 @@ pub fn start(
         let (queue, work) = bounded(crm.senders);
         for number in 1..=crm.senders {
             let (crm, work, outcomes, log) = (Arc::clone(&crm), work.clone(), outcomes.clone(), log.clone());
+            let link = Arc::clone(recording_link);
             let name = format!("crm-{}-{number}", section.name);
             threads.push(Thread::start(&name, move || {
-                crm::sender::run(crm, work, outcomes, log, Arc::new(|_: &str| None));
+                crm::sender::run(crm, work, outcomes, log, link);
             })?);
         }
         log::info!("crm {}: {:?} at {}, {} at once", crm.name, crm.kind, crm.address(), crm.senders);

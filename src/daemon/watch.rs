@@ -7,9 +7,13 @@ use crossbeam_channel::{Receiver, never, select};
 use super::alert::{Alerts, Teller};
 use super::process::{Signal, Supervisor};
 use super::queues::{Notice, TellCalls, Told};
+use super::window::{Watched, crm_status, pbx_status, request_line};
 use super::{Fault, Memory, Service, reload};
 use crate::clock::Now;
 use crate::config::{BadConfig, Config};
+use crate::crm::RequestLine;
+use crate::http::Happened;
+use crate::http::office::CrmTook;
 use crate::store::{Alarm, Reader};
 use crate::threads::Thread;
 
@@ -62,8 +66,13 @@ impl<'a> Watch<'a> {
                 recv(self.service.alarms) -> alarm => if let Ok(alarm) = alarm { self.alarm(&alarm) },
                 recv(self.service.notices) -> notice => if let Ok(notice) = notice { self.notice(notice) },
                 recv(self.service.requests) -> line => match line {
-                    Ok(line) => self.memory.requests.push(line),
+                    Ok(line) => self.request(line),
                     Err(_) => self.service.requests = quiet.clone(),
+                },
+                recv(self.service.questions) -> question => match question {
+                    // Whoever asked may have gone.
+                    Ok(answer) => drop(answer.try_send(self.watched())),
+                    Err(_) => self.service.questions = never(),
                 },
                 default(wake.saturating_duration_since(Instant::now())) => {}
             }
@@ -97,7 +106,11 @@ impl<'a> Watch<'a> {
     fn send_probe(&mut self) {
         self.probe += 1;
         // Full: call-state is behind; it will have answered an earlier probe, or is dead, which is for the supervisor.
-        let _ = self.service.told.try_send(Told { input: TellCalls::Probe(self.probe), items: Vec::new() });
+        let _ = self.service.told.try_send(Told {
+            input: TellCalls::Probe(self.probe),
+            items: Vec::new(),
+            release: Vec::new(),
+        });
     }
 
     fn reload(&mut self, load: &dyn Fn() -> Result<Config, BadConfig>) {
@@ -119,10 +132,15 @@ impl<'a> Watch<'a> {
         match notice {
             Notice::Alive(_) => self.supervisor.alive(),
             Notice::LinkUp { pbx } => {
+                self.memory.link_faults.retain(|(name, _)| *name != pbx);
+                self.show_link(&pbx, None);
                 let over = self.alerts.right(&format!("asterisk {pbx}"), "the link to Asterisk is up again");
                 self.tell(over);
             }
             Notice::LinkDown { pbx, why } => {
+                self.memory.link_faults.retain(|(name, _)| *name != pbx);
+                self.memory.link_faults.push((pbx.clone(), why.clone()));
+                self.show_link(&pbx, Some(&why));
                 self.alerts.wrong(&format!("asterisk {pbx}"), &why, now_ms, self.after_ms());
             }
         }
@@ -155,6 +173,11 @@ impl<'a> Watch<'a> {
                 let text = format!("takes records again after {} s", down_for_ms / 1000);
                 self.alerts.right(&format!("crm {name}"), &text)
             }
+            Alarm::StoreReplaced { path } => {
+                let text = format!("the database {} was deleted or replaced while in use: restart me", path.display());
+                self.alerts.wrong("store replaced", &text, now_ms, 0);
+                None
+            }
             // One refused record is for the log and `outbox list`; nobody is called at night for it.
             Alarm::Parked { .. } => None,
         };
@@ -169,6 +192,9 @@ impl<'a> Watch<'a> {
         match Reader::open(&database).and_then(|reader| reader.destinations()) {
             Ok(destinations) => {
                 for destination in destinations {
+                    if let Some(feed) = self.service.feed.get() {
+                        let _ = feed.tell(Happened::Backlog(crm_status(&destination, Vec::new())));
+                    }
                     let what = format!("outbox {}", destination.name);
                     let age_ms = destination.oldest_ms.map_or(0, |oldest_ms| now.wall_ms.saturating_sub(oldest_ms));
                     if age_ms > limit_ms {
@@ -193,6 +219,38 @@ impl<'a> Watch<'a> {
                 let over = self.alerts.right("disk", "there is enough space again");
                 self.tell(over);
             }
+        }
+    }
+
+    /// One request to a CRM is over.
+    fn request(&mut self, line: RequestLine) {
+        if let Some(feed) = self.service.feed.get() {
+            let succeeded = line.status.is_some_and(|status| (200..300).contains(&status));
+            let took = CrmTook { crm: line.crm.clone(), op: line.op, took_ms: line.took_ms, succeeded };
+            // Too busy to count: the figures have a hole.
+            let _ = feed.tell(Happened::CrmTook(took));
+        }
+        self.memory.requests.push(line);
+    }
+
+    fn show_link(&self, pbx: &str, fault: Option<&str>) {
+        let exchange = self.service.exchanges.iter().find(|exchange| exchange.name == pbx);
+        if let (Some(feed), Some(exchange)) = (self.service.feed.get(), exchange) {
+            let _ = feed.tell(Happened::Link(pbx_status(exchange, fault)));
+        }
+    }
+
+    /// What only we know.
+    fn watched(&self) -> Watched {
+        let config = &self.service.config;
+        let requests = config
+            .crm
+            .iter()
+            .map(|section| (section.name.clone(), self.memory.requests.of(&section.name).map(request_line).collect()));
+        Watched {
+            link_faults: self.memory.link_faults.clone(),
+            requests: requests.collect(),
+            warnings: self.alerts.told().map(|(what, text)| format!("{what}: {text}")).collect(),
         }
     }
 

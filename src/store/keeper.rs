@@ -8,7 +8,9 @@ mod committing;
 mod lanes;
 mod pending;
 mod running;
+mod upkeep;
 
+use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
@@ -121,6 +123,10 @@ pub enum Alarm {
     DestinationUp {
         name: String,
         down_for_ms: u64,
+    },
+    /// The file was deleted or replaced while in use: a restart is needed.
+    StoreReplaced {
+        path: PathBuf,
     },
     /// A destination will never take this record as it is.
     Parked {

@@ -22,3 +22,4 @@ pub use keeper::{Alarm, Destination, DestinationKind, Input, Item, Keeper, Opene
 pub use lock::{holder, mark_abort};
 pub use reader::{Desk, Reader};
 pub use settings::{PowerLoss, Settings};
+pub use sqlite::directory::DirectoryRows;

@@ -9,6 +9,7 @@ use super::sqlite::Database;
 use super::sqlite::questions::Access;
 use crate::call::Record;
 use crate::call::record::Moment;
+use crate::clock::Now;
 
 /// Which calls; everything given must hold. Newest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -137,7 +138,9 @@ pub struct Desk {
 impl Desk {
     /// Fails if there is no database there, or none of this version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open_beside(path, Access::Write)? })
+        let database = Database::open_beside(path, Access::Write)?;
+        database.know_histories()?;
+        Ok(Self { database })
     }
 
     /// Makes parked and delayed rows ready again; answers how many.
@@ -151,7 +154,7 @@ impl Desk {
     }
 
     /// Removes a client's calls, by normalised number.
-    pub fn forget(&self, number: &str) -> Result<Forgotten, StoreError> {
-        self.database.forget(number)
+    pub fn forget(&self, number: &str, now: Now) -> Result<Forgotten, StoreError> {
+        self.database.forget(number, now.wall_ms)
     }
 }

@@ -1,14 +1,19 @@
 //! All SQL of the local database, and nothing but: no policy, no threads, no clock.
 //!
 //! Split by what the tables are about: [`schema`] opens and migrates, [`history`] writes calls and open conversations,
-//! [`outbox_rows`] keeps what must still reach whom, [`upkeep`] forgets what is old or unwanted, [`questions`] reads for
-//! people. Statements are prepared once and cached; those on the keeper's path seek by an index and never sort.
+//! [`outbox_rows`] and [`conversations`] keep what must still reach whom, [`upkeep`] forgets what is old or unwanted,
+//! [`directory`] keeps numbers and whose they are, [`questions`] reads for people. Statements are prepared once and cached; those on the keeper's path seek by an index and never sort.
 
+pub mod conversations;
+pub mod directory;
 pub mod history;
 pub mod outbox_rows;
 pub mod questions;
 pub mod schema;
 pub mod upkeep;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
@@ -18,10 +23,23 @@ use super::error::StoreError;
 pub struct Database {
     pub(super) connection: Connection,
     /// `destination.id` by name; as many as there ever were `[[crm]]` sections.
-    pub(super) destinations: std::cell::RefCell<std::collections::HashMap<String, i64>>,
+    pub(super) destinations: RefCell<HashMap<String, i64>>,
+    /// Names of the destinations that take whole conversations.
+    pub(super) histories: RefCell<Vec<String>>,
+    /// The last revision of a conversation that was given out.
+    pub(super) conversation_revision: Cell<u64>,
 }
 
 impl Database {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            destinations: RefCell::default(),
+            histories: RefCell::default(),
+            conversation_revision: Cell::default(),
+        }
+    }
+
     /// Runs `work` in one transaction. Whatever it wrote is there after `Ok`, and none of it after `Err`.
     ///
     /// # Errors

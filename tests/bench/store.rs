@@ -28,7 +28,7 @@ fn main() {
     let (grown_kib, drain_rate) = backlog(folder.path());
     let rate = calls_a_second(folder.path());
     assert!(rate >= 1_000.0, "at least 1,000 calls a second");
-    assert!(grown_kib < 4_096, "memory stays flat with the backlog");
+    assert!(grown_kib < 2_048, "memory stays flat with the backlog");
     assert!(drain_rate >= 1_000.0, "the backlog is gone within minutes");
 }
 
@@ -69,13 +69,24 @@ fn stage(call: usize, stage: usize, started_at_ms: i64) -> Record {
             at: Moment(started_at_ms + step as i64),
             step: StepKind::Ring,
             who: Some("101".to_owned()),
-            at_place: Some("from-trunk".to_owned()),
+            place: Some("from-trunk".to_owned()),
             to: None,
             how: None,
             seconds: None,
         });
     }
     record
+}
+
+/// The state of an open conversation holds its timeline and its records as published, as the core keeps them.
+fn with_state(mut item: Item) -> Item {
+    if let Item::Change(change) = &mut item
+        && let Some(open) = &mut change.open
+    {
+        open.timeline.clone_from(&change.records[0].timeline);
+        open.published.clone_from(&change.records);
+    }
+    item
 }
 
 fn calls_a_second(folder: &std::path::Path) -> f64 {
@@ -90,7 +101,7 @@ fn calls_a_second(folder: &std::path::Path) -> f64 {
             for call in 0..OPEN_AT_ONCE {
                 let call = block * OPEN_AT_ONCE + call;
                 let conversation = format!("pbx-1795329208.{call}");
-                changes.push(change(&conversation, at < CHANGES - 1, vec![stage(call, at, start_ms)]));
+                changes.push(with_state(change(&conversation, at < CHANGES - 1, vec![stage(call, at, start_ms)])));
             }
         }
     }
@@ -112,15 +123,25 @@ fn calls_a_second(folder: &std::path::Path) -> f64 {
         delivered.as_secs_f64()
     );
     drop(reader);
+    println!("processor time of the keeper: {:.0} µs a call", keeper_cpu_s() / CALLS as f64 * 1e6);
     desk.stop();
     println!("deliveries (coalesced where several changes waited): {}", crm.join().expect("it ends"));
     rate
 }
 
+/// Answers by how many KiB the anonymous memory grew between a tenth of the backlog and all of it, and how many records a
+/// second were drained.
 fn backlog(folder: &std::path::Path) -> (u64, f64) {
     let mut settings = settings(folder);
     settings.path = folder.join("backlog.db");
+    let without = memory_kib();
     let desk = open(&settings, 2, 50);
+    let opened = memory_kib();
+    println!(
+        "an opened store: {} KiB resident, of it {} KiB anonymous",
+        opened.0.saturating_sub(without.0),
+        opened.1.saturating_sub(without.1)
+    );
     // The CRM is down from the first record on.
     let week_ago = now_ms() - 7 * 86_400_000;
     desk.save(vec![change("pbx-0.0", false, vec![record("pbx-0.0", 1, week_ago)])]);
@@ -128,18 +149,25 @@ fn backlog(folder: &std::path::Path) -> (u64, f64) {
     desk.report(first, Outcome::CrmDown { why: "503".to_owned(), retry_after_s: Some(3_600) });
     let before = memory_kib();
     let began = Instant::now();
-    for call in 0..WAITING {
-        desk.save(vec![change("-", false, vec![stage(call, CHANGES - 1, week_ago)])]);
-    }
-    desk.save_and_wait(vec![Item::Setting { key: "end".into(), value: "1".into() }], 2);
-    let filled = memory_kib();
+    let fill = |calls: std::ops::Range<usize>, mark: u32| {
+        for call in calls {
+            desk.save(vec![change("-", false, vec![stage(call, CHANGES - 1, week_ago)])]);
+        }
+        desk.save_and_wait(vec![Item::Setting { key: "end".into(), value: "1".into() }], mark);
+        memory_kib()
+    };
+    let some = fill(0..WAITING / 10, 2);
+    let filled = fill(WAITING / 10..WAITING, 3);
     println!(
-        "{WAITING} records put into the outbox in {:.1} s; resident memory {} -> {} KiB, anonymous {} -> {} KiB",
+        "{WAITING} records put into the outbox in {:.1} s; anonymous memory {} KiB with none, {} with a tenth of them, \
+         {} with all (resident {}, {}, {})",
         began.elapsed().as_secs_f64(),
-        before.0,
-        filled.0,
         before.1,
-        filled.1
+        some.1,
+        filled.1,
+        before.0,
+        some.0,
+        filled.0,
     );
     let reader = Reader::open(&desk.path).expect("readable");
     let (answer, answered) = bounded(1);
@@ -168,7 +196,20 @@ fn backlog(folder: &std::path::Path) -> (u64, f64) {
     drop(reader);
     desk.stop();
     crm.join().expect("it ends");
-    (most.1.saturating_sub(before.1), rate)
+    (most.1.saturating_sub(some.1), rate)
+}
+
+/// Processor time of the keeper thread so far: what the disk and other processes do is not in it.
+fn keeper_cpu_s() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let ticks = tasks.flatten().find_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+        let fields = rest.split_whitespace().collect::<Vec<_>>();
+        let of = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok());
+        (name == "store-keeper").then(|| of(11).zip(of(12)).map(|(user, system)| user + system)).flatten()
+    });
+    ticks.expect("the keeper runs") / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// `VmRSS` and `RssAnon` of this process.

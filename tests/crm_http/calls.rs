@@ -92,7 +92,8 @@ fn every_request_is_the_example_byte_for_byte() {
         started_at: at("2026-11-20T06:00:00.000Z"),
         public_url: some("https://pbx.example.ru:8384"),
         region: some("RU"),
-        last_digits: 10,
+        area_code: some("495"),
+        last_digits: 7,
         time_zone: some("Europe/Moscow"),
         pbxs: vec![
             PbxHealth {

@@ -1,6 +1,7 @@
 //! The CRM's side played at the socket: what we send, byte for byte, and what we make of what comes back.
 
 mod calls;
+mod courier;
 mod failures;
 mod pbxmanager;
 mod records;

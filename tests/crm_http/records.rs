@@ -12,7 +12,7 @@ pub fn at(text: &str) -> Moment {
 
 pub fn step(at: Moment, step: StepKind, who: Option<&str>, place: Option<&str>) -> Step {
     let text = |text: Option<&str>| text.map(str::to_owned);
-    Step { at, step, who: text(who), at_place: text(place), to: None, how: None, seconds: None }
+    Step { at, step, who: text(who), place: text(place), to: None, how: None, seconds: None }
 }
 
 pub fn bare(

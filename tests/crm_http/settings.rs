@@ -188,6 +188,10 @@ fn a_ca_file_holds_certificates() {
     assert_eq!(fine(tls_file("ca.pem")), []);
     let key_only = fine(tls_file("server.key"));
     assert!(key_only[0].message.contains("no certificate"), "{key_only:?}");
+    // Bundles come with comments in any charset.
+    let pem = fs::read(tls_file("ca.pem")).expect("a certificate");
+    let (_folder, bundle) = file("ca.pem", &[&b"# Autorit\xe9 de certification\n"[..], &pem].concat());
+    assert_eq!(fine(bundle), []);
     let (_folder, text) = file("ca.pem", b"hello");
     assert!(fine(text)[0].message.contains("no certificate in PEM form"));
 }

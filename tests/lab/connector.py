@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -21,6 +22,11 @@ def binary():
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     built = [p for p in (target / "release" / "pinconnector", target / "debug" / "pinconnector") if p.exists()]
     return max(built, key=lambda p: p.stat().st_mtime, default=None)
+
+
+def _shipped():
+    path = pathlib.Path(os.environ.get("PINCONNECTOR_CONF", ROOT / "conf" / "pinconnector.toml"))
+    return path.read_text() if path.exists() else ""
 
 
 class Connector:
@@ -49,10 +55,15 @@ class Connector:
             "store": f"path = {json.dumps(str(self.database))}\n",
             "http": f'listen = "{self.http}"\n',
             "agi": f'listen = "{lane.connector}:4573"\n',
-            "[asterisk]": f'name = "lab"\nhost = "{ami[0]}"\nport = {ami[1]}\nuser = "pinconnector"\nsecret = "{SECRET}"\n'
-                          f"recordings = {json.dumps(str(self.office.asterisk.recordings))}\n",
-            "[crm]": f'name = "{self.office.crm.key}"\nkind = "webhook"\nurl = "{self.office.crm.url}"\nsecret = "{self.office.crm.secret}"\n',
+            "[asterisk]": f'name = "lab"\nhost = "{ami[0]}"\nport = {ami[1]}\nusername = "pinconnector"\nsecret = "{SECRET}"\n',
+            "[crm]": f'name = "{self.office.crm.key}"\nkind = "webhook"\nurl = "{self.office.crm.url}"\nsecret = "{self.office.crm.secret}"\ntimeout_s = 3\nconnect_timeout_s = 2\n',
         }
+        # What the program has so far is what its shipped configuration names.
+        for section in ("http", "agi"):
+            if not re.search(rf"^#?\[{section}\]", _shipped(), re.M):
+                del base[section]
+        if re.search(r"^#?recordings = ", _shipped(), re.M):
+            base["[asterisk]"] += f"recordings = {json.dumps(str(self.office.asterisk.recordings))}\n"
         for name, lines in sections.items():
             base[name] = base.get(name, "") + lines
         return "".join(f"[{name}]\n{text}\n" for name, text in base.items())

@@ -26,7 +26,7 @@ def new_client():
 class Office:
     """Use as a context: everything is stopped at its end. Captures and logs are in `folder`."""
 
-    def __init__(self, version, folder, extra_dialplan="", keep_messages=True):
+    def __init__(self, version, folder, extra_dialplan="", keep_messages=True, timestampevents=False):
         self.version, self.folder, self.keep_messages = version, folder, keep_messages
         folder.mkdir(parents=True, exist_ok=True)
         self.lane = Lane()
@@ -34,7 +34,7 @@ class Office:
         self._listeners = []
         try:
             self.log = open(folder / "phones.log", "w")
-            self.asterisk = Asterisk(version, self.lane, folder, extra_dialplan)
+            self.asterisk = Asterisk(version, self.lane, folder, extra_dialplan, timestampevents)
             pbx = (self.lane.pbx, 5060)
             self.phones = Agent((self.lane.phones, 5060), pbx, "phone", self.log)
             self.trunk = Agent((self.lane.trunk, 5060), pbx, "trunk", self.log)

@@ -121,7 +121,7 @@ class Receiver:
             body = details[1] if len(details) > 1 else '{"error":"no"}'
             self._write(handler, details[0], body.encode(), "application/json")
         elif kind == "html":
-            self._write(handler, 200, b"<html><body><form>Please log in</form></body></html>", "text/html")
+            self._write(handler, 200, b'<html><body><form>Please log in <input type="password" name="p"></form></body></html>', "text/html")
         elif kind == "reject" and any(r.get("id") in details[0] for r in request.records):
             self._write(handler, 422, b'{"error":"rejected"}', "application/json")
         elif request.signed is False:

@@ -700,6 +700,8 @@ class _Stream:
         """Blocks for the tenth of a second a key is down."""
         done = threading.Event()
         with self._mutex:
+            if self.socket.fileno() < 0:
+                return
             self._keys.append([self.KEYS[key], 0, done])
         done.wait(3)
 
@@ -738,3 +740,6 @@ class _Stream:
                 self.media._streams.remove(self)
         with self._mutex:
             self.socket.close()
+            for _, _, done in self._keys:  # hung up on while a key is down
+                done.set()
+            self._keys.clear()

@@ -5,6 +5,7 @@
 
 mod compare;
 mod disturbed;
+mod generated;
 mod play;
 #[path = "../traces/mod.rs"]
 mod traces;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use pinconnector::asterisk::PbxId;
 use pinconnector::call::record::Moment;
 use pinconnector::call::{Change, Conversation, Record};
 use pinconnector::clock::Now;
@@ -19,7 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An open conversation with nothing in it.
 pub fn conversation(id: &str) -> Box<Conversation> {
-    Box::new(serde_json::from_value(serde_json::json!({"id": id, "pbx": "pbx"})).expect("a conversation"))
+    Box::new(Conversation::new(id.to_owned(), "pbx".to_owned(), PbxId(0), 1_795_000_000_000, 1))
 }
 
 /// An incoming call of 101 from a client, missed unless changed.

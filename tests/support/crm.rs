@@ -136,10 +136,9 @@ impl Crm {
                     )
                 }
                 Mood::Html => {
-                    let page = "<!DOCTYPE html><html><body>Please log in</body></html>";
-                    // A webhook's 2xx is a yes whatever it says, so a login page comes with the redirect to it.
+                    let page = "<!DOCTYPE html><html><form>Please log in <input type=\"password\"></form></html>";
                     format!(
-                        "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{page}",
+                        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: text/html\r\n\r\n{page}",
                         page.len()
                     )
                 }

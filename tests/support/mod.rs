@@ -2,4 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod crm;
+pub mod office;
 pub mod program;
+#[path = "../traces/mod.rs"]
+pub mod traces;

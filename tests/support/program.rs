@@ -35,7 +35,7 @@ impl Place {
             "[[asterisk]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"pinconnector\"\n\
              secret = \"a-secret-of-twenty-bytes\"\n\n[numbers]\nregion = \"RU\"\n\n[store]\npath = {:?}\n\n\
              [[crm]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{crm_url}\"\nsecret = \"another-secret-of-bytes\"\n\
-             timeout_s = 2\nconnect_timeout_s = 1\n{more}",
+             timeout_s = 2\nconnect_timeout_s = 1\n\n[http]\nlisten = []\n{more}",
             self.database()
         ));
     }
@@ -52,10 +52,16 @@ impl Place {
 
     /// Starts the service.
     pub fn start(&self) -> Service {
+        self.start_with(&[])
+    }
+
+    /// Starts the service with something more in its environment.
+    pub fn start_with(&self, environment: &[(&str, &str)]) -> Service {
         let log = self.folder.path().join("log");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log");
         let child = Command::new(program())
             .args(["--config", self.config().to_str().expect("UTF-8"), "run"])
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(file)
             .spawn()

@@ -8,7 +8,7 @@ mod stories;
 
 use std::collections::HashMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ use stories::STORIES;
 
 /// A new story begins so long after the one before: their calls overlap, as in any office.
 const EVERY: Duration = Duration::from_secs(5);
+/// How much faster `--fast` is.
+const FAST: f64 = 20.0;
 /// After the last byte of the last story, its records must all be final within this time.
 const LAST_RECORDS: Duration = Duration::from_secs(15);
 /// How long the service may take to stop.
@@ -45,7 +47,8 @@ pub fn demo(fast: bool, json: bool) -> Result<(), Failure> {
     let (programme, titles) = programme(fast).map_err(|error| fault("the stories are damaged", error))?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let stage = Stage::open(any_port, programme).map_err(|error| fault("no port for the demo's exchange", error))?;
-    let config = configuration(stage.address().port(), crm.port(), &folder.path);
+    let page = free_port().map_err(|error| fault("no port for the status page", error))?;
+    let config = configuration(stage.address().port(), crm.port(), page, &folder.path);
     let config = Config::parse(&config).expect("the demo's configuration is as good as its test");
 
     let (stop, stopped) = bounded(1);
@@ -62,6 +65,7 @@ pub fn demo(fast: bool, json: bool) -> Result<(), Failure> {
         taken,
         ended,
         json,
+        page,
         titles,
         newest: HashMap::new(),
         told: Vec::new(),
@@ -73,6 +77,11 @@ pub fn demo(fast: bool, json: bool) -> Result<(), Failure> {
     told?;
     telling.close();
     Ok(())
+}
+
+/// A port that nobody has at this moment.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// What the exchange plays, and the title of each conversation in it, by its id.
@@ -89,7 +98,7 @@ fn programme(fast: bool) -> std::io::Result<(Programme, HashMap<String, Title>)>
         recordings,
         plays: u32::try_from(STORIES.len()).expect("a handful"),
         start_every: EVERY,
-        pace: if fast { Pace::Unbraked } else { Pace::Times(1.0) },
+        pace: Pace::Times(if fast { FAST } else { 1.0 }),
         distinct: false,
         user: USER.to_owned(),
         secret: Secret::new(SECRET),
@@ -105,12 +114,12 @@ struct Title {
 }
 
 /// The configuration, as an administrator would write it.
-fn configuration(ami_port: u16, crm_port: u16, folder: &Path) -> String {
+fn configuration(ami_port: u16, crm_port: u16, page_port: u16, folder: &Path) -> String {
     format!(
         "[[asterisk]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"{USER}\"\n\
          secret = \"{SECRET}\"\n\n[numbers]\nregion = \"RU\"\n\n[store]\npath = {:?}\n\n\
          [[crm]]\nname = \"demo\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{crm_port}/\"\n\
-         secret = \"{SECRET}\"\n",
+         secret = \"{SECRET}\"\n\n[http]\nlisten = \"127.0.0.1:{page_port}\"\nlocal_without_login = true\n",
         folder.join("demo.db")
     )
 }
@@ -127,6 +136,8 @@ struct Telling {
     taken: Receiver<Record>,
     ended: Receiver<Result<(), daemon::Fault>>,
     json: bool,
+    /// Port of the status page.
+    page: u16,
     titles: HashMap<String, Title>,
     newest: HashMap<String, Record>,
     /// Ids in the order of their first arrival.
@@ -136,11 +147,12 @@ struct Telling {
 
 impl Telling {
     fn all(&mut self, played: &Receiver<()>) -> Result<(), Failure> {
-        self.say(
+        self.say(&format!(
             "An office with the phones 101, 102 and 103. The exchange is a recording of a real Asterisk 22, the CRM is a\n\
              line printer; PINconnector between them is the real thing. Each line is a call record as the CRM gets it, the\n\
-             moment something changes. Ctrl-C ends it.\n",
-        );
+             moment something changes. Status page: http://127.0.0.1:{}/   Ctrl-C ends it.\n",
+            self.page
+        ));
         let over = self.listen(Some(played), None, |_| false);
         let over = over.and_then(|()| self.listen(None, Some(Instant::now() + LAST_RECORDS), Self::all_final));
         match over {
@@ -176,8 +188,10 @@ impl Telling {
         Ok(())
     }
 
+    /// Every call has arrived and is over.
     fn all_final(&self) -> bool {
-        self.titles.values().all(|title| title.told) && self.newest.values().all(|record| record.ended_at.is_some())
+        let calls: usize = STORIES.iter().map(|story| story.calls).sum();
+        self.told.len() >= calls && self.newest.values().all(|record| record.ended_at.is_some())
     }
 
     fn take(&mut self, record: Record) {
@@ -252,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_configuration_of_the_demo_is_good() {
-        let config = Config::parse(&configuration(5038, 8080, Path::new("/tmp/demo"))).expect("good");
+        let config = Config::parse(&configuration(5038, 8080, 8383, Path::new("/tmp/demo"))).expect("good");
         assert_eq!((config.asterisk.len(), config.crm.len()), (1, 1));
     }
 }

@@ -8,14 +8,17 @@ use crate::ami::replay::Recording;
 pub struct Story {
     /// What a person would have seen.
     pub title: &'static str,
+    /// How many calls it is.
+    pub calls: usize,
     ami: &'static [u8],
     timing: &'static [u8],
 }
 
 macro_rules! story {
-    ($name:literal, $title:literal) => {
+    ($name:literal, $calls:literal, $title:literal) => {
         Story {
             title: $title,
+            calls: $calls,
             ami: include_bytes!(concat!("../../../tests/traces/22/", $name, ".ami.gz")),
             timing: include_bytes!(concat!("../../../tests/traces/22/", $name, ".timing.gz")),
         }
@@ -24,13 +27,13 @@ macro_rules! story {
 
 /// In the order in which they are told.
 pub const STORIES: [Story; 7] = [
-    story!("h_group_answered_102", "A client calls the office; three phones ring, 102 is picked up"),
-    story!("e_ivr_hangs_in_waitexten", "A client hears the voice menu and hangs up: no phone ever rang"),
-    story!("c_in_unregistered", "The office has no electricity: no phone can be reached"),
-    story!("i_out_busy", "101 calls a client, who is busy"),
-    story!("l_blind_refer", "A client talks to 101, who transfers him to 102"),
-    story!("f_queue_empty_abandon", "A client waits in a queue and gives up"),
-    story!("n_recorded", "A client calls, the talk is recorded"),
+    story!("h_group_answered_102", 3, "A client calls the office; three phones ring, 102 is picked up"),
+    story!("e_ivr_hangs_in_waitexten", 1, "A client hears the voice menu and hangs up: no phone ever rang"),
+    story!("c_in_unregistered", 1, "The office has no electricity: no phone can be reached"),
+    story!("i_out_busy", 1, "101 calls a client, who is busy"),
+    story!("l_blind_refer", 2, "A client talks to 101, who transfers him to 102"),
+    story!("f_queue_empty_abandon", 1, "A client waits in a queue and gives up"),
+    story!("n_recorded", 1, "A client calls, the talk is recorded"),
 ];
 
 impl Story {

@@ -297,6 +297,9 @@ pub struct Heartbeat {
     pub public_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
+    /// The office's own area code, for city numbers written without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area_code: Option<String>,
     pub last_digits: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,

@@ -25,7 +25,7 @@ pub fn commit(database: &Database, pending: &mut Pending, writing: Writing) -> R
         for fate in &pending.fates {
             let done = database
                 .destination(&fate.destination)
-                .and_then(|id| database.apply(id, &fate.item, fate.sent, &fate.fate, writing.at_ms));
+                .and_then(|id| database.apply((id, fate.kind), &fate.item, fate.sent, &fate.fate, writing.at_ms));
             skip(&fate.item, done)?;
         }
         for (id, conversation) in &pending.conversations {
@@ -50,6 +50,9 @@ pub fn commit(database: &Database, pending: &mut Pending, writing: Writing) -> R
         }
         for (key, value) in &pending.settings {
             skip(key, database.save_setting(key, value))?;
+        }
+        for ((name, item), text) in &pending.told {
+            skip(item, database.destination(name).and_then(|id| database.save_told(id, item, text)))?;
         }
         for (name, note) in &pending.notes {
             let done = database.destination(name).and_then(|id| match note {

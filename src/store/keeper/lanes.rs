@@ -1,7 +1,7 @@
 //! One destination as the keeper sees it: its lane of the outbox, its senders' queue, and where its rows are found.
 
 use super::pending::{Note, Pending, PendingFate};
-use super::{Alarm, Destination};
+use super::{Alarm, Destination, DestinationKind};
 use crate::clock::Now;
 use crate::outbox::policy::{BACKOFF_MAX_MS, Backlog, Fate, Lane, RowState, Spread, Turn, Want};
 use crate::outbox::{Batch, Delivered, Delivery};
@@ -21,8 +21,8 @@ const WOKEN_AT_ONCE: usize = 100;
 #[derive(Clone, Copy)]
 pub enum Rows<'a> {
     Stored(&'a Database),
-    /// The database fails: only what is in memory can be sent, and it is sent unstored.
-    Unstored(&'a Pending),
+    /// The database cannot be written: only what is in memory can be sent, and it is sent unstored.
+    Unstored(&'a Database, &'a Pending),
 }
 
 pub struct DestinationLane {
@@ -82,7 +82,7 @@ impl DestinationLane {
         {
             let (deliveries, backlog) = match rows {
                 Rows::Stored(database) => self.find_stored(database, &want, now)?,
-                Rows::Unstored(pending) => (self.find_unstored(pending, &want), Backlog::No),
+                Rows::Unstored(database, pending) => (self.find_unstored(database, pending, &want), Backlog::No),
             };
             if deliveries.is_empty() {
                 match want {
@@ -114,18 +114,18 @@ impl DestinationLane {
         want: &Want,
         now: Now,
     ) -> Result<(Vec<Delivery>, Backlog), StoreError> {
-        let id = self.id(database)?;
+        let (id, kind) = (self.id(database)?, self.destination.kind);
         let live = live_since(now.wall_ms);
         let all = i64::MIN;
         let lane = &self.lane;
         let found = match want {
-            Want::Alone { item } => (database.one(id, item)?.into_iter().collect(), Backlog::No),
+            Want::Alone { item } => (database.one((id, kind), item)?.into_iter().collect(), Backlog::No),
             Want::Probe => {
-                let mut found = database.ready(id, lane, End::Newest, 1, all)?;
+                let mut found = database.ready((id, kind), lane, End::Newest, 1, all)?;
                 if found.is_empty()
                     && let Some((item, _)) = database.next_delayed(id)?
                 {
-                    found.extend(database.one(id, &item)?);
+                    found.extend(database.one((id, kind), &item)?);
                 }
                 if found.is_empty() {
                     self.wake_ms = None;
@@ -135,16 +135,16 @@ impl DestinationLane {
             Want::NewestFirst { max, backlog } => {
                 self.wake_ms = self.wake(database, id, now)?;
                 let lane = &self.lane;
-                let fresh = database.ready(id, lane, End::Newest, *max, live)?;
+                let fresh = database.ready((id, kind), lane, End::Newest, *max, live)?;
                 if fresh.is_empty() && *backlog {
-                    (database.ready(id, lane, End::Newest, *max, all)?, Backlog::Yes)
+                    (database.ready((id, kind), lane, End::Newest, *max, all)?, Backlog::Yes)
                 } else {
                     (fresh, Backlog::No)
                 }
             }
             Want::Oldest { max } => {
                 self.wake_ms = self.wake(database, id, now)?;
-                let found = database.ready(id, &self.lane, End::Oldest, *max, all)?;
+                let found = database.ready((id, kind), &self.lane, End::Oldest, *max, all)?;
                 let backlog = found.first().is_some_and(|d| d.changed_at_ms <= live);
                 (found, if backlog { Backlog::Yes } else { Backlog::No })
             }
@@ -163,13 +163,23 @@ impl DestinationLane {
         Ok(database.next_delayed(id)?.map(|(_, due_ms)| due_ms))
     }
 
-    fn find_unstored(&self, pending: &Pending, want: &Want) -> Vec<Delivery> {
-        let max = match want {
-            Want::Alone { item } => return pending.unsent_one(item).into_iter().collect(),
-            Want::Probe => 1,
-            Want::NewestFirst { max, .. } | Want::Oldest { max } => *max,
+    fn find_unstored(&self, database: &Database, pending: &Pending, want: &Want) -> Vec<Delivery> {
+        // A history takes what is stored, and nothing is now.
+        if self.destination.kind == DestinationKind::History {
+            return Vec::new();
+        }
+        let name = &self.destination.name;
+        let mut found = match want {
+            Want::Alone { item } => pending.unsent_one(item).into_iter().collect(),
+            Want::Probe => pending.unsent(name, &self.lane, 1),
+            Want::NewestFirst { max, .. } | Want::Oldest { max } => pending.unsent(name, &self.lane, *max),
         };
-        pending.unsent(&self.destination.name, &self.lane, max)
+        for delivery in &mut found {
+            let told = pending.told.get(&(name.clone(), delivery.record_id.clone())).cloned();
+            // A full disk can still be read; where it cannot, being told twice is the smaller harm.
+            delivery.told = told.or_else(|| database.told(self.id?, &delivery.record_id).ok().flatten());
+        }
+        found
     }
 
     /// Takes in what became of a batch: the fates of its rows go to `pending`. `database` is `None` while it fails.
@@ -206,6 +216,11 @@ impl DestinationLane {
         self.maybe = true;
 
         let name = self.destination.name.clone();
+        for delivery in &delivered.batch.deliveries {
+            if let Some(told) = &delivery.told {
+                pending.told.insert((name.clone(), delivery.record_id.clone()), told.clone());
+            }
+        }
         let mut alarms = Vec::new();
         for ((item, revision), fate) in sent.iter().zip(fates) {
             if let Fate::Park { reason } = &fate {
@@ -222,8 +237,13 @@ impl DestinationLane {
                     log::warn!("{item}: delivered to {name} while it cannot be stored");
                 }
             } else {
-                let fate = PendingFate { destination: name.clone(), item: (*item).to_owned(), sent: *revision, fate };
-                pending.fates.push(fate);
+                pending.fates.push(PendingFate {
+                    destination: name.clone(),
+                    kind: self.destination.kind,
+                    item: (*item).to_owned(),
+                    sent: *revision,
+                    fate,
+                });
             }
         }
         alarms.extend(self.turned(turn, pending, now));

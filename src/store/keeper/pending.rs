@@ -9,6 +9,7 @@ use crate::call::record::Amendment;
 use crate::call::{Change, Conversation, Record};
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, Lane, RowState};
+use crate::store::keeper::DestinationKind;
 use crate::store::rows::{AuditRow, RequestRow};
 
 /// The newest state of a conversation.
@@ -29,6 +30,7 @@ pub struct PendingRecord {
 /// What became of one delivered row.
 pub struct PendingFate {
     pub destination: String,
+    pub kind: DestinationKind,
     pub item: String,
     pub sent: u64,
     pub fate: Fate,
@@ -55,6 +57,8 @@ pub struct Pending {
     pub audits: VecDeque<AuditRow>,
     pub settings: BTreeMap<String, String>,
     pub fates: Vec<PendingFate>,
+    /// What destinations have been told of items, by both names.
+    pub told: HashMap<(String, String), Box<str>>,
     pub notes: HashMap<String, Note>,
     next: u64,
 }
@@ -68,11 +72,14 @@ impl Pending {
             && self.audits.is_empty()
             && self.settings.is_empty()
             && self.fates.is_empty()
+            && self.told.is_empty()
             && self.notes.is_empty()
     }
 
     pub fn add_change(&mut self, change: Change, at_ms: i64) {
         let Change { conversation, pbx, open, joined_into, records } = change;
+        // Joined is joined, whatever is still said of it before the commit.
+        let joined_into = joined_into.or_else(|| self.conversations.remove(&conversation)?.joined_into);
         self.conversations.insert(conversation, PendingConversation { pbx, open, joined_into });
         for record in records {
             self.add_record(record, at_ms);
@@ -140,6 +147,14 @@ impl Pending {
         }
         while self.requests.len() > max {
             self.requests.pop_front();
+        }
+        if self.told.len() > max {
+            // What was told of records that are kept; the others are gone themselves.
+            self.told.retain(|(_, item), _| self.numbers.contains_key(item));
+        }
+        if self.fates.len() > max {
+            // Their rows stay, and they are sent once more.
+            self.fates.drain(..self.fates.len() - max);
         }
         if self.conversations.len() > max {
             // Those that are over: at worst they are restored once more, and found to have ended.

@@ -7,7 +7,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
 use super::committing::commit;
 use super::lanes::{DestinationLane, Rows};
 use super::pending::Pending;
-use super::{Alarm, Destination, Input, Item, Order, Plan, Save};
+use super::upkeep::Upkeep;
+use super::{Alarm, Destination, DestinationKind, Input, Item, Order, Plan, Save};
 use crate::call::record::Amendment;
 use crate::call::record::Moment;
 use crate::clock::Now;
@@ -19,7 +20,6 @@ use crate::store::settings::Settings;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::history::Writing;
 use crate::store::sqlite::schema::Patience;
-use crate::store::sqlite::upkeep::Cursor;
 
 /// Inputs that arrived while a commit was under way and go into the next one.
 const GROUP_MAX: usize = 256;
@@ -27,40 +27,12 @@ const GROUP_MAX: usize = 256;
 const GROUP_WORK_MS: u64 = 50;
 /// How often a commit is tried while the database fails.
 const RETRY_MS: u64 = 1_000;
-/// A process that has lived so long was not brought down by what it restored.
-const RESTORED_WELL_MS: u64 = 600_000;
-/// The log is copied back after so long without work,
-const CHECKPOINT_IDLE_MS: u64 = 2_000;
-/// if there were so many commits since, or
-const CHECKPOINT_COMMITS: u64 = 64;
-/// after so long whatever there is.
-const CHECKPOINT_LATEST_MS: u64 = 60_000;
-/// Retention begins so long after the start, and again so long after its end.
-const RETENTION_FIRST_MS: u64 = 60_000;
-const RETENTION_EVERY_MS: u64 = 3_600_000;
-/// Calls looked at in one slice, and how long the keeper serves others between two.
-const RETENTION_SLICE: usize = 50;
-const RETENTION_PAUSE_MS: u64 = 100;
-/// If it is never idle, a slice is done all the same once it is overdue by this.
-const RETENTION_OVERDUE_MS: u64 = 600_000;
-const DAY_MS: i64 = 86_400_000;
-
 /// Since when the database fails and what that cost.
 struct Failing {
     since_ms: u64,
     retry_ms: u64,
     lost: u64,
     losing_said: bool,
-}
-
-/// Work for idle moments; all monotonic milliseconds.
-struct Upkeep {
-    started_ms: u64,
-    restored_well: bool,
-    commits: u64,
-    last_commit_ms: u64,
-    retention_due_ms: u64,
-    cursor: Cursor,
 }
 
 pub struct Running<R> {
@@ -99,14 +71,7 @@ impl<R> Running<R> {
             pending: Pending::default(),
             released: Vec::new(),
             failing: None,
-            upkeep: Upkeep {
-                started_ms: now.mono_ms,
-                restored_well: false,
-                commits: 0,
-                last_commit_ms: now.mono_ms,
-                retention_due_ms: now.mono_ms + RETENTION_FIRST_MS,
-                cursor: Cursor::default(),
-            },
+            upkeep: Upkeep::new(now),
             group_max: GROUP_MAX,
         }
     }
@@ -114,7 +79,7 @@ impl<R> Running<R> {
     pub fn run(mut self, inputs: &Receiver<Input<R>>, outcomes: Receiver<Delivered>) {
         // Without a sender left there is nobody to report, nor anything to wait for at the end.
         let (mut outcomes, mut reporting) = (outcomes, true);
-        self.say_unknown_destinations();
+        self.meet_destinations();
         self.fill();
         loop {
             let wait = Duration::from_millis(self.wait_ms());
@@ -168,7 +133,7 @@ impl<R> Running<R> {
             Input::Reloaded { settings, follow_up_days } => {
                 self.settings = Settings { path: self.settings.path.clone(), ..settings };
                 self.follow_up_days = follow_up_days;
-                self.lanes.iter_mut().for_each(DestinationLane::look_again);
+                self.try_all_now();
             }
             Input::Order(order) => orders.push(order),
         }
@@ -199,10 +164,15 @@ impl<R> Running<R> {
                 None => DestinationLane::new(destination),
             });
         }
-        self.say_unknown_destinations();
+        self.meet_destinations();
     }
 
-    fn say_unknown_destinations(&self) {
+    fn meet_destinations(&self) {
+        let histories = self.lanes.iter().filter(|lane| lane.destination.kind == DestinationKind::History);
+        let histories = histories.map(|lane| lane.destination.name.clone()).collect();
+        if let Err(error) = self.database.feed_histories(histories) {
+            log::error!("the second history is fed only after a restart: {error}");
+        }
         match self.database.destinations_with_rows() {
             Ok(names) => {
                 for name in names.iter().filter(|name| self.lanes.iter().all(|l| l.destination.name != **name)) {
@@ -252,8 +222,7 @@ impl<R> Running<R> {
         let now = (self.clock)();
         self.pending = Pending::default();
         self.lanes.iter_mut().for_each(DestinationLane::look_again);
-        self.upkeep.commits += 1;
-        self.upkeep.last_commit_ms = now.mono_ms;
+        self.upkeep.committed(now);
         let took_ms = now.mono_ms.saturating_sub(began.mono_ms);
         if took_ms > GROUP_WORK_MS {
             self.group_max = (self.group_max / 2).max(1);
@@ -307,11 +276,21 @@ impl<R> Running<R> {
             if failing {
                 lane.look_again();
             }
-            let rows = if failing { Rows::Unstored(&self.pending) } else { Rows::Stored(&self.database) };
+            let rows =
+                if failing { Rows::Unstored(&self.database, &self.pending) } else { Rows::Stored(&self.database) };
             if let Err(error) = lane.fill(rows, now) {
                 log::error!("{}: the outbox cannot be read: {error}", lane.destination.name);
                 lane.rest(now);
             }
+        }
+    }
+
+    /// Somebody repaired something: whoever is down is tried at once.
+    fn try_all_now(&mut self) {
+        let now = (self.clock)();
+        for lane in &mut self.lanes {
+            lane.lane.try_now(now);
+            lane.look_again();
         }
     }
 
@@ -321,87 +300,46 @@ impl<R> Running<R> {
         match order {
             Order::Retry { rows, answer } => {
                 let done = database.transaction(|| database.retry(&rows));
-                let now = (self.clock)();
-                for lane in &mut self.lanes {
-                    lane.lane.try_now(now);
-                    lane.look_again();
-                }
+                self.try_all_now();
                 let _ = answer.try_send(done);
             }
             Order::Drop { rows, answer } => {
                 let _ = answer.try_send(database.transaction(|| database.drop_rows(&rows)));
             }
             Order::Forget { number, answer } => {
-                let _ = answer.try_send(database.forget(&number));
+                let _ = answer.try_send(database.forget(&number, at_ms));
             }
             Order::FollowUp { record_id, follow_up, answer } => {
                 let amendment = Amendment::FollowUp { follow_up, call: None, at: Moment(at_ms) };
                 let done = database.transaction(|| database.amend(&record_id, &amendment, at_ms));
                 let _ = answer.try_send(done.map(|record| record.is_some()));
-                self.lanes.iter_mut().for_each(DestinationLane::look_again);
             }
         }
+        self.lanes.iter_mut().for_each(DestinationLane::look_again);
     }
 
     /// Nothing came for a while.
     fn idle(&mut self) {
-        let now = (self.clock)();
         if self.failing.is_some() {
             return;
         }
-        let upkeep = &mut self.upkeep;
-        let mut done = Ok(());
-        if upkeep.commits > 0 && now.mono_ms >= checkpoint_due_ms(upkeep) {
-            upkeep.commits = 0;
-            done = self.database.checkpoint();
+        let now = (self.clock)();
+        if let Some(alarm) = self.upkeep.work(&self.database, &self.settings, &mut self.lanes, now) {
+            let _ = self.alarms.try_send(alarm);
         }
-        if done.is_ok() && !upkeep.restored_well && now.mono_ms >= upkeep.started_ms + RESTORED_WELL_MS {
-            upkeep.restored_well = true;
-            done = self.database.restored_well();
-        }
-        if let Err(error) = done.and_then(|()| self.retain(now)) {
-            log::warn!("upkeep of the database was put off: {error}");
-            self.upkeep.retention_due_ms = now.mono_ms + RETENTION_EVERY_MS;
-        }
-    }
-
-    /// One slice of forgetting, if it is time.
-    fn retain(&mut self, now: Now) -> Result<(), StoreError> {
-        if now.mono_ms < self.upkeep.retention_due_ms {
-            return Ok(());
-        }
-        let keep_days = i64::from(self.settings.keep_days);
-        let before_ms = if keep_days == 0 { i64::MIN } else { now.wall_ms.saturating_sub(keep_days * DAY_MS) };
-        let (database, cursor) = (&self.database, self.upkeep.cursor);
-        let (next, more) = database.transaction(|| {
-            let more = database.forget_old_rest(now.wall_ms, before_ms, RETENTION_SLICE)?;
-            Ok((database.forget_old(before_ms, cursor, RETENTION_SLICE)?, more))
-        })?;
-        self.upkeep.commits += 1;
-        self.upkeep.cursor = next.unwrap_or_default();
-        let pause_ms = if next.is_some() || more { RETENTION_PAUSE_MS } else { RETENTION_EVERY_MS };
-        self.upkeep.retention_due_ms = now.mono_ms + pause_ms;
-        Ok(())
     }
 
     /// How long nothing has to be done by itself.
     fn wait_ms(&mut self) -> u64 {
         let now = (self.clock)();
-        if now.mono_ms >= self.upkeep.retention_due_ms + RETENTION_OVERDUE_MS && self.failing.is_none() {
-            // Never idle: forgetting takes its turn among the rest.
+        if self.upkeep.is_overdue(now) {
+            // Never idle: upkeep takes its turn among the rest.
             self.idle();
         }
-        let upkeep = &self.upkeep;
-        let mut next_ms = upkeep.retention_due_ms;
-        if upkeep.commits > 0 {
-            next_ms = next_ms.min(checkpoint_due_ms(upkeep));
-        }
-        if !upkeep.restored_well {
-            next_ms = next_ms.min(upkeep.started_ms + RESTORED_WELL_MS);
-        }
-        if let Some(failing) = &self.failing {
-            next_ms = failing.retry_ms;
-        }
+        let mut next_ms = match &self.failing {
+            Some(failing) => failing.retry_ms,
+            None => self.upkeep.next_ms(),
+        };
         for lane in &self.lanes {
             next_ms = lane.next_deadline(now).map_or(next_ms, |at| next_ms.min(at));
         }
@@ -440,10 +378,4 @@ impl<R> Running<R> {
             log::warn!("the database was left with its log beside it: {error}");
         }
     }
-}
-
-/// When the log is copied back, if nothing comes before.
-fn checkpoint_due_ms(upkeep: &Upkeep) -> u64 {
-    let wait_ms = if upkeep.commits >= CHECKPOINT_COMMITS { CHECKPOINT_IDLE_MS } else { CHECKPOINT_LATEST_MS };
-    upkeep.last_commit_ms + wait_ms
 }

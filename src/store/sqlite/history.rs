@@ -57,7 +57,7 @@ impl Database {
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO joined (id, into_id, at) VALUES (?1, ?2, ?3)")?
             .execute(params![id, into, at_ms])?;
-        Ok(())
+        self.queue_conversation(id, at_ms)
     }
 
     /// Stores the newest revision of a record, queues it for its CRM, and settles what it settles. Its revision is
@@ -93,6 +93,7 @@ impl Database {
         } else if let Some(crm) = &record.crm {
             self.delivered(self.destination(crm)?, &record.id, delivered)?;
         }
+        self.queue_conversation(&record.conversation, writing.at_ms)?;
         if weight as i64 > weighed_before {
             self.settle_missed(record, weight, writing)?;
         }
@@ -112,6 +113,7 @@ impl Database {
         }
         self.write(&record, Some(&stored), stored.weighed, true)?;
         self.queue(record.crm.as_deref(), id, record.revision, at_ms)?;
+        self.queue_conversation(&record.conversation, at_ms)?;
         Ok(Some(record))
     }
 

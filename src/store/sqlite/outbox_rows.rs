@@ -1,4 +1,5 @@
-//! The rows of the outbox: what must still reach whom.
+//! The rows of the outbox: what must still reach whom. Whole conversations, for a second history, are in
+//! [`super::conversations`].
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -6,6 +7,7 @@ use super::{Database, signed, unsigned};
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, LIVE_MS, Lane, RowState};
 use crate::store::error::StoreError;
+use crate::store::keeper::DestinationKind;
 use crate::store::rows::Rows;
 
 /// Which end of those that wait.
@@ -63,14 +65,14 @@ impl Database {
         Ok(())
     }
 
-    /// Up to `max` rows that are ready and not held by `lane`, from one end, oldest change first; with `only_live` those
-    /// that changed after it.
+    /// Up to `max` rows that are ready, changed after `newer_than_ms` and are not held by `lane`, from one end, oldest
+    /// change first.
     ///
     /// # Errors
     /// If the database fails.
     pub fn ready(
         &self,
-        destination: i64,
+        (destination, kind): (i64, DestinationKind),
         lane: &Lane,
         end: End,
         max: usize,
@@ -78,13 +80,15 @@ impl Database {
     ) -> Result<Vec<Delivery>, StoreError> {
         let sql = match end {
             End::Newest => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
+                     LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at DESC LIMIT ?3"
             }
             End::Oldest => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
+                     LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at LIMIT ?3"
             }
         };
@@ -100,9 +104,9 @@ impl Database {
             if lane.holds(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {
                 continue;
             }
-            match delivery(row)? {
+            match self.delivery(row, kind)? {
                 Some(delivery) => found.push(delivery),
-                None => orphans.push(row.get::<_, i64>(4)?),
+                None => orphans.push(row.get::<_, i64>(5)?),
             }
         }
         drop(rows);
@@ -120,13 +124,15 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn one(&self, destination: i64, item: &str) -> Result<Option<Delivery>, StoreError> {
+    pub fn one(&self, (destination, kind): (i64, DestinationKind), item: &str) -> Result<Option<Delivery>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT o.item, o.revision, o.changed_at, r.body
-             FROM outbox o LEFT JOIN record r ON r.id = o.item WHERE o.item = ?2 AND o.destination = ?1",
+            "SELECT o.item, o.revision, o.changed_at, r.body, t.text
+             FROM outbox o LEFT JOIN record r ON r.id = o.item
+                 LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
+             WHERE o.item = ?2 AND o.destination = ?1",
         )?;
         let mut rows = statement.query(params![destination, item])?;
-        rows.next()?.map_or(Ok(None), delivery)
+        rows.next()?.map_or(Ok(None), |row| self.delivery(row, kind))
     }
 
     /// The delayed row that is due first, and when that is.
@@ -172,13 +178,24 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn apply(&self, destination: i64, item: &str, sent: u64, fate: &Fate, at_ms: i64) -> Result<(), StoreError> {
+    pub fn apply(
+        &self,
+        (destination, kind): (i64, DestinationKind),
+        item: &str,
+        sent: u64,
+        fate: &Fate,
+        at_ms: i64,
+    ) -> Result<(), StoreError> {
         let due = |delay_ms: u64| at_ms.saturating_add(signed(delay_ms));
         match fate {
             Fate::Delete => self.delivered(destination, item, sent)?,
             Fate::SendNewer | Fate::Held => {}
             Fate::Raise { revision, delay_ms } => {
-                if !self.raise(item, *revision)? {
+                let there = match kind {
+                    DestinationKind::Crm => self.raise(item, *revision)?,
+                    DestinationKind::History => self.raise_conversations(*revision),
+                };
+                if !there {
                     return self.delivered(destination, item, u64::MAX);
                 }
                 self.connection
@@ -224,6 +241,48 @@ impl Database {
             .prepare_cached("DELETE FROM outbox WHERE item = ?2 AND destination = ?1 AND revision <= ?3")?
             .execute(params![destination, item, signed(revision)])?;
         Ok(())
+    }
+
+    /// Keeps what a destination has been told of an item.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn save_told(&self, destination: i64, item: &str, text: &str) -> Result<(), StoreError> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO told (item, destination, text) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (item, destination) DO UPDATE SET text = excluded.text",
+            )?
+            .execute(params![item, destination, text])?;
+        Ok(())
+    }
+
+    /// What a destination has been told of an item so far.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn told(&self, destination: i64, item: &str) -> Result<Option<Box<str>>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT text FROM told WHERE item = ?1 AND destination = ?2")?;
+        Ok(statement.query_row(params![item, destination], |row| row.get(0)).optional()?)
+    }
+
+    /// A row of item, revision, `changed_at`, body of the record, what was told; `None` if what it is about is gone.
+    fn delivery(&self, row: &Row<'_>, kind: DestinationKind) -> Result<Option<Delivery>, StoreError> {
+        let body = match kind {
+            DestinationKind::Crm => row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(Box::from),
+            DestinationKind::History => {
+                Some(self.conversation_body(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?)
+            }
+        };
+        let Some(body) = body else { return Ok(None) };
+        Ok(Some(Delivery {
+            record_id: row.get(0)?,
+            revision: unsigned(row.get(1)?),
+            body,
+            changed_at_ms: row.get(2)?,
+            told: row.get(4)?,
+        }))
     }
 
     fn drop_row(&self, id: i64) -> Result<(), StoreError> {
@@ -310,18 +369,6 @@ impl Database {
         )?;
         Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
-}
-
-/// A row of item, revision, `changed_at`, body; `None` if the record is gone.
-fn delivery(row: &Row<'_>) -> Result<Option<Delivery>, StoreError> {
-    let Some(body) = row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)? else { return Ok(None) };
-    Ok(Some(Delivery {
-        record_id: row.get(0)?,
-        revision: unsigned(row.get(1)?),
-        body: body.into(),
-        changed_at_ms: row.get(2)?,
-        told: None,
-    }))
 }
 
 /// Everything that changed after this moment is a call of now.

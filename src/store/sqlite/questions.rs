@@ -44,7 +44,7 @@ impl Database {
             let why = format!("its schema is {has}, this program's is {}", super::schema::version());
             return Err(StoreError::Unstorable { why });
         }
-        Ok(Self { connection, destinations: std::cell::RefCell::default() })
+        Ok(Self::new(connection))
     }
 
     /// Calls, newest first.

@@ -13,7 +13,7 @@ use crate::store::settings::PowerLoss;
 const APPLICATION_ID: i64 = 0x5049_4e43;
 
 /// One entry a version, never changed once released; `user_version` counts how many were applied.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// How long a commit waits for another writer (the command line's `outbox drop`) before it counts as failed.
 pub const BUSY_TIMEOUT_MS: u64 = 2_000;
@@ -76,7 +76,7 @@ impl Database {
             ))
             .map_err(fault)?;
 
-        let database = Self { connection, destinations: std::cell::RefCell::default() };
+        let database = Self::new(connection);
         database.migrate(has).map_err(fault)?;
         database.probe(path)?;
         Ok(database)

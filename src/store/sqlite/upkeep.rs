@@ -95,7 +95,7 @@ impl Database {
     /// If the database fails.
     pub fn forget_old(&self, before_ms: i64, from: Cursor, slice: usize) -> Result<Option<Cursor>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT r.started_at, r.n, r.open OR EXISTS (SELECT 1 FROM outbox o WHERE o.item = r.id)
+            "SELECT r.started_at, r.n, r.id, r.open OR EXISTS (SELECT 1 FROM outbox o WHERE o.item IN (r.id, r.conversation))
                  OR EXISTS (SELECT 1 FROM open_conversation c WHERE c.id = r.conversation)
              FROM record r WHERE r.started_at < ?1 AND (r.started_at, r.n) > (?2, ?3)
              ORDER BY r.started_at, r.n LIMIT ?4",
@@ -103,14 +103,21 @@ impl Database {
         let most = i64::try_from(slice).unwrap_or(i64::MAX);
         let rows = statement
             .query_map(params![before_ms, from.started_at_ms, from.n, most], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, bool>(3)?))
             })?
             .collect::<Result<Vec<_>, _>>()?;
-        for (_, n, _) in rows.iter().filter(|(_, _, wanted)| !wanted) {
-            self.connection.prepare_cached("DELETE FROM recording WHERE record = ?1")?.execute([n])?;
-            self.connection.prepare_cached("DELETE FROM record WHERE n = ?1")?.execute([n])?;
+        for (_, n, id, _) in rows.iter().filter(|(_, _, _, wanted)| !wanted) {
+            self.remove_record(*n, id)?;
         }
-        Ok(rows.last().filter(|_| rows.len() == slice).map(|&(started_at_ms, n, _)| Cursor { started_at_ms, n }))
+        Ok(rows.last().filter(|_| rows.len() == slice).map(|&(started_at_ms, n, ..)| Cursor { started_at_ms, n }))
+    }
+
+    /// Removes a record and what hangs on it, but for its row in the outbox.
+    fn remove_record(&self, n: i64, id: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached("DELETE FROM recording WHERE record = ?1")?.execute([n])?;
+        self.connection.prepare_cached("DELETE FROM told WHERE item = ?1")?.execute([id])?;
+        self.connection.prepare_cached("DELETE FROM record WHERE n = ?1")?.execute([n])?;
+        Ok(())
     }
 
     /// Removes up to `slice` each of old requests, and of audit lines and joins from before `before_ms`. Answers whether
@@ -144,7 +151,7 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn forget(&self, number: &str) -> Result<Forgotten, StoreError> {
+    pub fn forget(&self, number: &str, at_ms: i64) -> Result<Forgotten, StoreError> {
         self.transaction(|| {
             let mut forgotten = Forgotten::default();
             let mut statement = self.connection.prepare("SELECT n, body FROM record WHERE client = ?1")?;
@@ -156,12 +163,12 @@ impl Database {
             }
             drop(rows);
             for (n, record) in found {
-                self.connection.prepare_cached("DELETE FROM recording WHERE record = ?1")?.execute([n])?;
-                self.connection.prepare_cached("DELETE FROM record WHERE n = ?1")?.execute([n])?;
+                self.remove_record(n, &record.id)?;
                 let rows =
                     self.connection.prepare_cached("DELETE FROM outbox WHERE item = ?1")?.execute([&record.id])?;
                 forgotten.outbox_rows += rows as u64;
                 forgotten.records += 1;
+                self.queue_conversation(&record.conversation, at_ms)?;
                 for recording in record.recordings {
                     let entry = (record.pbx.clone(), recording.file);
                     if !forgotten.recordings.contains(&entry) {

@@ -192,7 +192,8 @@ def recorded(s):
     def one_file(recordings):
         if not recordings or len(recordings) != 1:
             return False
-        return recordings[0]["file"].endswith(".wav") and s.client in recordings[0]["file"] and (s.office.asterisk.recordings / recordings[0]["file"]).is_file()
+        name = recordings[0]["file"].removeprefix(f"{s.office.asterisk.inside}/spool/monitor/")
+        return name.endswith(".wav") and s.client in name and (s.office.asterisk.recordings / name).is_file()
 
     s.must(s.incoming(did, status="completed", extension=s.exts[0], lead=True, talk_seconds=1.5, has_recording=True, recordings=one_file))
 

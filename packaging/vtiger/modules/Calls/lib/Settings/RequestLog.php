@@ -1,0 +1,70 @@
+<?php
+
+/** The last requests in both directions with their bodies, for the settings page. Secrets never get here: they are in no body. */
+
+declare(strict_types=1);
+
+namespace PinCalls\Settings;
+
+use PinCalls\Clock;
+use PinCalls\Db;
+
+class RequestLog
+{
+    private const BODY_BYTES = 8000;
+
+    private Db $db;
+    private Clock $clock;
+
+    public function __construct(Db $db, Clock $clock)
+    {
+        $this->db = $db;
+        $this->clock = $clock;
+    }
+
+    /** @param string $direction `in` from the connector, `out` to it */
+    public function write(
+        int $connectorId,
+        string $direction,
+        string $what,
+        int $status,
+        int $tookMs,
+        string $request,
+        string $answer
+    ): void {
+        $this->db->execute(
+            'INSERT INTO vtiger_calls_log (connector_id, direction, what, at, status, took_ms, request, answer)'
+            . ' VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+            [
+                $connectorId, $direction, mb_substr($what, 0, 100), (int) $this->clock->now(), $status, $tookMs,
+                self::shown($request), self::shown($answer),
+            ]
+        );
+    }
+
+    /** @return list<array<string, mixed>> newest first */
+    public function last(int $connectorId, int $limit): array
+    {
+        $limit = max(1, min(500, $limit));
+        return $this->db->rows(
+            'SELECT id, direction, what, at, status, took_ms, request, answer FROM vtiger_calls_log'
+            . " WHERE connector_id = ? ORDER BY id DESC LIMIT $limit",
+            [$connectorId]
+        );
+    }
+
+    public function trim(int $days): void
+    {
+        $oldest = (int) $this->clock->now() - $days * 86400;
+        $this->db->execute('DELETE FROM vtiger_calls_log WHERE at < ? LIMIT 20000', [$oldest]);
+    }
+
+    private static function shown(string $body): string
+    {
+        $secret = '/("(?:secret|password|token|signature)"\s*:\s*")[^"]*(")/i';
+        $masked = (string) preg_replace($secret, '$1***$2', mb_scrub($body, 'UTF-8'));
+        // The column is utf8mb3.
+        $masked = (string) preg_replace('/[\x{10000}-\x{10FFFF}]/u', "\u{FFFD}", $masked);
+        return mb_strcut($masked, 0, self::BODY_BYTES);
+    }
+}

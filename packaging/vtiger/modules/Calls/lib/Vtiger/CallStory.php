@@ -1,0 +1,114 @@
+<?php
+
+/** How a call went, for its card: the steps in the looker's time zone and the other records of the conversation he may see. */
+
+declare(strict_types=1);
+
+namespace PinCalls\Vtiger;
+
+use PinCalls\Clock;
+use PinCalls\Record\CallFields;
+
+final class CallStory
+{
+    /** What of a step is worth a place in its line, in this order. */
+    private const DETAILS = [
+        'extension', 'phone', 'by', 'from', 'to', 'queue', 'menu', 'digits', 'voicemail', 'trunk', 'did', 'slot', 'transfer',
+        'cause',
+    ];
+
+    private int $crmId;
+    private Services $services;
+    /** @var array<string, mixed> */
+    private array $call;
+
+    public function __construct(int $crmId)
+    {
+        $this->crmId = $crmId;
+        $this->services = Services::get();
+        $rows = $this->services->db->rows(
+            'SELECT call_conversation, call_connector, is_main FROM vtiger_calls WHERE callsid = ?',
+            [$crmId]
+        );
+        $this->call = $rows[0] ?? ['call_conversation' => '', 'call_connector' => 0, 'is_main' => '0'];
+    }
+
+    public function isMain(): bool
+    {
+        return (string) $this->call['is_main'] === '1';
+    }
+
+    /** @return list<array{time: string, step: string, details: string}> */
+    public function steps(): array
+    {
+        $steps = [];
+        foreach ($this->services->companions->timeline($this->crmId) as $step) {
+            $at = Clock::fromWire((string) ($step['at'] ?? ''));
+            if ($at === null) {
+                continue;
+            }
+            $name = (string) ($step['step'] ?? '');
+            $label = vtranslate('STEP_' . $name, 'Calls');
+            $steps[] = [
+                'time' => self::localTime($at),
+                'step' => $label === 'STEP_' . $name ? $name : $label,
+                'details' => self::details($step),
+            ];
+        }
+        return $steps;
+    }
+
+    /** @return list<array<string, string>> the other records of the conversation, main record first */
+    public function others(): array
+    {
+        if ($this->call['call_conversation'] === '') {
+            return [];
+        }
+        $rows = $this->services->db->rows(
+            'SELECT c.callsid, c.call_name, c.call_extension, c.call_phone, c.call_status, c.call_started, c.ring_seconds,'
+            . ' c.talk_seconds, c.is_main, c.crm_user FROM vtiger_calls c INNER JOIN vtiger_crmentity e ON e.crmid = c.callsid'
+            . ' WHERE c.call_conversation = ? AND c.call_connector = ? AND c.callsid <> ? AND e.deleted = 0'
+            . ' ORDER BY c.is_main DESC, c.call_started, c.callsid LIMIT 100',
+            [$this->call['call_conversation'], (int) $this->call['call_connector'], $this->crmId]
+        );
+        $others = [];
+        foreach ($rows as $row) {
+            $id = (int) $row['callsid'];
+            if (!\Users_Privileges_Model::isPermitted('Calls', 'DetailView', $id)) {
+                continue;
+            }
+            $others[] = [
+                'url' => "index.php?module=Calls&view=Detail&record=$id",
+                'phone' => (string) ($row['call_extension'] ?: ($row['call_phone'] ?: $row['call_name'])),
+                'user' => $this->services->users->name((int) $row['crm_user']),
+                'status' => vtranslate((string) $row['call_status'], 'Calls'),
+                'ring' => CallFields::duration((string) $row['ring_seconds']),
+                'talk' => CallFields::duration((string) $row['talk_seconds']),
+                'main' => (string) $row['is_main'] === '1' ? '1' : '',
+            ];
+        }
+        return $others;
+    }
+
+    private static function localTime(float $unixSeconds): string
+    {
+        $zone = (string) \Users_Record_Model::getCurrentUserModel()->get('time_zone') ?: 'UTC';
+        $local = \DateTimeField::convertTimeZone(gmdate('Y-m-d H:i:s', (int) $unixSeconds), 'UTC', $zone);
+        return $local->format('H:i:s');
+    }
+
+    /** @param array<string, mixed> $step */
+    private static function details(array $step): string
+    {
+        $details = [];
+        foreach (self::DETAILS as $name) {
+            $value = $step[$name] ?? null;
+            if (is_scalar($value) && (string) $value !== '') {
+                $text = (string) $value;
+                $isWord = in_array($name, ['by', 'transfer'], true);
+                $details[] = $isWord ? mb_strtolower((string) vtranslate($text, 'Calls')) : $text;
+            }
+        }
+        return implode(' · ', $details);
+    }
+}
