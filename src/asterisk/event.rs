@@ -300,7 +300,10 @@ pub enum Event {
         state: Text,
     },
     /// Booting is over. Needs the read class `system`, so nothing may wait for it.
-    FullyBooted,
+    FullyBooted {
+        /// `Uptime`: how long Asterisk runs.
+        uptime_s: Option<u64>,
+    },
     /// Asterisk says good-bye before it stops (never seen on a crash).
     Shutdown,
     Response(Box<Response>),
@@ -374,7 +377,7 @@ impl Event {
             Self::QueueEntry { .. } => "QueueEntry",
             Self::ListComplete { .. } => "ListComplete",
             Self::DeviceStateChange { .. } => "DeviceStateChange",
-            Self::FullyBooted => "FullyBooted",
+            Self::FullyBooted { .. } => "FullyBooted",
             Self::Shutdown => "Shutdown",
             Self::Response(_) => "Response",
         }

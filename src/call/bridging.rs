@@ -37,6 +37,9 @@ impl BridgeKind {
     }
 }
 
+/// An action and its consequence come within this time.
+const ACTION_MS: i64 = 200;
+
 /// How many bridges and channels one talk is followed through.
 const MAX_CONNECTED: usize = 512;
 
@@ -287,7 +290,10 @@ impl Calls {
         if let Some(channel) = conversation.channel_mut(uniqueid) {
             channel.phone = Some(phone);
         }
-        conversation.phones[phone].ended = None;
+        let part = &mut conversation.phones[phone];
+        part.parked = false;
+        part.gave_away = false;
+        part.ended = None;
         Some(phone)
     }
 
@@ -304,6 +310,9 @@ impl Calls {
 
     fn update_talks(&mut self, pbx: PbxId, key: Key) {
         let wall = self.wall();
+        // A Redirect or Hangup by the CRM or another AMI client, answered just before.
+        let acted =
+            self.exchanges.get(&pbx).and_then(|e| e.acted_at).is_some_and(|at| (wall - ACTION_MS..=wall).contains(&at));
         let Some(held) = self.held.get(&key) else { return };
         let count = held.conversation.phones.len();
         for index in 0..count {
@@ -312,7 +321,10 @@ impl Calls {
             let was = conversation.phones[index].talk_from.is_some();
             match (was, state) {
                 (false, Some(with_client)) => begin_talk(conversation, index, with_client, wall),
-                (true, None) => end_talk(conversation, index, wall),
+                (true, None) => {
+                    end_talk(conversation, index, wall);
+                    conversation.phones[index].ended_by = acted.then_some(super::record::EndedBy::Us);
+                }
                 (true, Some(true)) if conversation.answered.is_none() => conversation.answered = Some(wall),
                 _ => continue,
             }

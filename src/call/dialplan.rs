@@ -17,6 +17,7 @@ const MAX_KEYS: usize = 32;
 impl Calls {
     /// `Newexten`: a channel starts an application.
     pub(super) fn newexten(&mut self, pbx: PbxId, leg: &Leg, application: &Text, data: &Text) {
+        let wall = self.wall();
         let Some(key) = self.known(pbx, &leg.uniqueid) else { return };
         // `h` runs after the end; what it does is nobody's call.
         if &*leg.exten == "h" {
@@ -33,9 +34,23 @@ impl Calls {
             return;
         }
         let application = application.to_ascii_lowercase();
+        // A transfer moves the channel to a new place while it still runs its Dial or Queue, and Asterisk announces the
+        // old application there once more.
+        let runs = matches!(&*application, "dial" | "queue").then(|| (application.clone(), data.to_string()));
+        if runs.is_some() && conversation.was_answered() && channel.runs == runs {
+            return;
+        }
+        if let Some(channel) = conversation.channel_mut(&leg.uniqueid) {
+            channel.runs = runs;
+        }
         if leads {
             conversation.dialplan_seen = true;
             conversation.agi_runs = false;
+            if application != "queue"
+                && let Some(queue) = &mut conversation.queue
+            {
+                queue.left.get_or_insert(wall);
+            }
             self.dial_is_over(key, &leg.uniqueid);
             self.place_entered(key, leg);
             let conversation = self.conversation_mut(key);
@@ -78,7 +93,7 @@ impl Calls {
                     Some(Menu { context: context.clone(), exten: leg.exten.to_string(), keys, open: true });
                 conversation.stage = Stage::Menu;
                 if new {
-                    conversation.step(step(StepKind::Menu, wall).at_place(context));
+                    conversation.step(step(StepKind::Menu, wall).place(context));
                 }
                 self.touch(key);
             }
@@ -88,22 +103,17 @@ impl Calls {
                 let standing = conversation.queue.as_ref().is_some_and(|q| q.name == name && q.left.is_none());
                 if !standing {
                     conversation.leave_queue_behind(&name);
-                    // QueueCallerJoin says whether he got in; a refusal (JOINEMPTY, FULL) sends none.
-                    conversation.queue = Some(QueueVisit {
-                        name,
-                        joined: wall,
-                        left: Some(wall),
-                        answered: None,
-                        status: None,
-                        rang: false,
-                    });
+                    // QueueCallerJoin says when he got in; a refusal (JOINEMPTY, FULL) sends none, and class `agent` may
+                    // not be ours.
+                    conversation.queue =
+                        Some(QueueVisit { name, joined: wall, left: None, answered: None, status: None, rang: false });
                 }
                 self.touch(key);
             }
             "voicemail" => {
                 conversation.stage = Stage::Voicemail;
                 let mailbox = data.split(',').next().unwrap_or_default().to_owned();
-                conversation.step(step(StepKind::Voicemail, wall).at_place(mailbox.clone()));
+                conversation.step(step(StepKind::Voicemail, wall).place(mailbox.clone()));
                 conversation.voicemail = Some(mailbox);
                 self.touch(key);
             }
@@ -123,7 +133,7 @@ impl Calls {
             {
                 conversation.stage = Stage::Greeting;
                 if conversation.direction == Some(Direction::Incoming) {
-                    conversation.step(step(StepKind::Greeting, wall).at_place(leg.context.to_string()));
+                    conversation.step(step(StepKind::Greeting, wall).place(leg.context.to_string()));
                     self.touch(key);
                 }
             }
@@ -151,7 +161,7 @@ impl Calls {
                     && menu.keys.len() < MAX_KEYS
                 {
                     menu.keys.push(pressed.clone());
-                    conversation.step(step(StepKind::Digits, wall).at_place(pressed));
+                    conversation.step(step(StepKind::Digits, wall).place(pressed));
                 }
                 self.touch(key);
                 return;

@@ -99,7 +99,7 @@ impl Calls {
             until: None,
             channel: Some(uniqueid.clone()),
         });
-        conversation.step(step(StepKind::Recording, wall).at_place(base_name(file).to_owned()));
+        conversation.step(step(StepKind::Recording, wall).place(base_name(file).to_owned()));
         self.touch(key);
     }
 
@@ -198,7 +198,7 @@ fn first_request<'a>(channels: impl Iterator<Item = &'a Channel>, from: i64, unt
 fn ended_by(conversation: &Conversation, acted: Option<i64>) -> Option<EndedBy> {
     let end = conversation.ended?;
     if conversation.lost {
-        return conversation.all_ended_at_once.then_some(EndedBy::Pbx);
+        return conversation.restarted.then_some(EndedBy::Pbx);
     }
     let last_talk = conversation.phones.iter().filter_map(|p| p.talk_until).max();
     let parties = conversation.channels.iter();
@@ -223,7 +223,7 @@ pub(super) fn talk_ended_by(conversation: &Conversation, index: usize) -> Option
         .channels
         .iter()
         .filter(|c| c.phone == Some(index) || c.is_client || matches!(c.role, Role::Caller | Role::Originated));
-    first_request(parties, until - TOGETHER_MS, until + TOGETHER_MS).or_else(|| {
+    first_request(parties, until - TOGETHER_MS, until + TOGETHER_MS).or(phone.ended_by).or_else(|| {
         let with_the_end = conversation.ended.is_some_and(|end| end - until <= WITH_THE_TALK_MS);
         if with_the_end { conversation.ended_by } else { Some(EndedBy::Pbx) }
     })
@@ -305,9 +305,11 @@ fn nowhere_reason(conversation: &Conversation, client_left: bool) -> Reason {
     if was_up || client_left {
         return Reason::Greeting;
     }
-    // Without class `dialplan` only the cause is left: 17, 21 and 34 are Busy, Hangup(21) and Congestion.
+    // Without any `Newexten` only the cause is left: 17, 21 and 34 are Busy, Hangup(21) and Congestion; 0 is a dialplan
+    // that ran into nothing (a missing application in its first step announces none).
     match conversation.client_channels().find_map(|c| c.cause) {
         Some(17 | 21 | 34) => Reason::Rejected,
+        Some(0) => Reason::DialplanError,
         _ => Reason::Unreachable,
     }
 }

@@ -13,6 +13,8 @@ pub enum Input {
     LinkUp { pbx: PbxId },
     /// The link broke; nothing is known until it is up again.
     LinkDown { pbx: PbxId },
+    /// This exchange will never say more (the end of a recording): what is open ends here, its end unseen.
+    Over { pbx: PbxId },
     /// A deadline given by `next_deadline` may have come.
     Tick,
     /// A CRM user clicked a number.

@@ -1,21 +1,25 @@
 //! The core: what is going on and what follows. Pure: `Calls::handle(now, Input) -> Vec<Effect>`.
 //!
-//! `handle` is one match. What an event means is decided in one file per part of the field: [`dialing`] (channels come,
-//! ring, are dialled, hang up), [`dialplan`] (where the caller is: greeting, menu, voicemail), [`queue`], [`bridging`]
-//! (who talks to whom), [`transfer`] (transfers, pickup, parking: conversations that turn out to be one),
-//! [`originate`] (click-to-call), [`resync`] (what Asterisk holds against what we believe), [`ending`] (who hung up
-//! and why). [`render`] makes records of it.
+//! `handle` is one match. What an event means is decided in one file per part of the field: [`channels`] (they come,
+//! ring, are gone), [`dialing`] (who is dialled for whom), [`phones`] (in which order, and what became of them),
+//! [`dialplan`] (where the caller is: greeting, menu, voicemail), [`queue`], [`bridging`] (who talks to whom),
+//! [`transfer`] (transfers, pickup, parking: conversations that turn out to be one), [`originate`] (click-to-call),
+//! [`resync`] (what Asterisk holds against what we believe), [`ending`] (who hung up and why). [`render`] makes records
+//! of it.
 //!
 //! Nothing here can fail: an event about an unknown channel is normal, since we connect in mid-call, and is counted.
 
 pub mod bridging;
+pub mod channels;
 pub mod dialing;
 pub mod dialplan;
+pub mod discretion;
 pub mod effect;
 pub mod ending;
 pub mod input;
 pub mod model;
 pub mod originate;
+pub mod phones;
 pub mod queue;
 pub mod record;
 pub mod render;
@@ -112,6 +116,7 @@ impl Calls {
             Input::Heard { pbx, event } => self.heard(pbx, event),
             Input::LinkUp { pbx } => self.link_up(pbx),
             Input::LinkDown { pbx } => self.link_down(pbx),
+            Input::Over { pbx } => self.over(pbx),
             Input::Tick => {}
             Input::PlaceCall(call) => self.place_call(*call),
             Input::CancelCall { request } => self.cancel_call(&request),
@@ -196,7 +201,8 @@ impl Calls {
             Event::Status { .. } | Event::BridgeListItem { .. } | Event::DeviceStateChange { .. } => {}
             Event::QueueEntry { queue, leg, wait_s, .. } => self.queue_entry(pbx, &leg, &queue, wait_s),
             Event::ListComplete { action_id, .. } => self.list_complete(pbx, &action_id),
-            Event::FullyBooted | Event::Shutdown => {}
+            Event::FullyBooted { uptime_s } => self.booted(pbx, uptime_s),
+            Event::Shutdown => {}
             Event::Response(response) => self.response(pbx, &response),
         }
     }
@@ -248,7 +254,11 @@ impl Calls {
         self.next_key += 1;
         let key = Key(self.next_key);
         let pbx_name = self.rules.pbx_name(pbx).to_owned();
-        let id = format!("{pbx_name}-{first}");
+        let mut id = format!("{pbx_name}-{first}");
+        // A uniqueid that has led to a conversation before (a stream out of order) must not give its names again.
+        if self.find(pbx, first).is_some() {
+            id = format!("{id}~{}", key.0);
+        }
         let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
         self.held.insert(
             key,

@@ -37,6 +37,8 @@ pub enum Role {
     Dialled,
     /// Asterisk dialled it for nobody: the first leg of an Originate.
     Originated,
+    /// The near end of the Local channel of a consultation by feature code.
+    Consulting,
 }
 
 /// One channel of a conversation.
@@ -61,6 +63,7 @@ pub struct Channel {
     pub dialled_number: Option<String>,
     /// First caller id number and dialled extension, before the dialplan changed them.
     pub caller_number: String,
+    pub caller_name: String,
     pub exten: String,
     pub born: Ms,
     pub ring_from: Option<Ms>,
@@ -79,6 +82,8 @@ pub struct Channel {
     /// The other half of a Local pair.
     #[serde(with = "uniqueid_option")]
     pub local_peer: Option<Uniqueid>,
+    /// The Dial or Queue it runs, with its arguments.
+    pub runs: Option<(String, String)>,
     /// Missing in the last comparison with what Asterisk holds.
     pub missing_once: bool,
 }
@@ -322,6 +327,8 @@ pub struct Conversation {
     pub born: Ms,
     /// The record without a phone, while there is one; the first phone takes it over.
     pub phoneless: Option<String>,
+    /// The id of the only record with `records = "per-call"`, once there is one.
+    pub only_id: Option<String>,
     /// The base of this conversation's record ids, which stays when it is joined.
     pub birth_id: String,
     pub next_n: u32,
@@ -374,8 +381,8 @@ pub struct Conversation {
     pub ended_by: Option<EndedBy>,
     /// The end was not seen.
     pub lost: bool,
-    /// Every call of the exchange was gone at once when the link came back: a restart.
-    pub all_ended_at_once: bool,
+    /// Asterisk was restarted in mid-call.
+    pub restarted: bool,
     pub crm: Option<String>,
     pub variables: BTreeMap<String, String>,
     pub timeline: Vec<Step>,
@@ -400,6 +407,7 @@ impl Conversation {
             pbx_id,
             born,
             phoneless: None,
+            only_id: None,
             next_n: first_n,
             direction: None,
             client_number: None,
@@ -435,7 +443,7 @@ impl Conversation {
             ended: None,
             ended_by: None,
             lost: false,
-            all_ended_at_once: false,
+            restarted: false,
             crm: None,
             variables: BTreeMap::new(),
             timeline: Vec::new(),

@@ -70,6 +70,9 @@ impl Calls {
     pub(super) fn await_originate(&mut self, pbx: PbxId, action_id: String, key: Option<Key>) {
         let asked_at = self.wall();
         let pending = &mut self.exchange(pbx).originates;
+        if pending.iter().any(|p| p.action_id == action_id) {
+            return;
+        }
         if pending.len() >= MAX_PENDING {
             pending.remove(0);
         }
@@ -122,6 +125,10 @@ impl Calls {
                 conversation.trunk = Some(trunk);
                 conversation.client_number.clone_from(&number);
                 conversation.to = number;
+                if conversation.phoneless.is_none() && conversation.phones.is_empty() {
+                    let (id, _) = conversation.next_id();
+                    conversation.phoneless = Some(id);
+                }
                 if let Some(channel) = conversation.channel_mut(uniqueid) {
                     channel.is_client = true;
                 }
@@ -237,7 +244,7 @@ impl Calls {
         let key = match key {
             Some(key) => key,
             // No channel was ever made: the agent's phone is not registered.
-            None if !success => {
+            None if !success && self.find(pbx, &Uniqueid::new(action_id)).is_none() => {
                 let key = self.begin(pbx, &Uniqueid::new(action_id), 1);
                 self.conversation_mut(key).born = asked_at;
                 self.conversation_mut(key).click = Some(Click {
@@ -288,7 +295,7 @@ impl Calls {
         let empty = !held.conversation.channels.iter().any(super::model::Channel::is_live);
         if let Some(click) = &mut held.conversation.click
             && empty
-            && !held.conversation.ended.is_some()
+            && held.conversation.ended.is_none()
         {
             click.failed = true;
             self.end_if_empty(key);

@@ -19,7 +19,7 @@ impl Calls {
         let wall = self.wall();
         self.stands_in_queue(key, queue, wall);
         let conversation = self.conversation_mut(key);
-        conversation.step(step(StepKind::Queue, wall).at_place(queue.to_owned()));
+        conversation.step(step(StepKind::Queue, wall).place(queue.to_owned()));
     }
 
     fn stands_in_queue(&mut self, key: Key, queue: &str, joined: i64) {
@@ -45,7 +45,7 @@ impl Calls {
     /// A member is called: named here first, sometimes before its channel's DialBegin.
     pub(super) fn agent_called(&mut self, pbx: PbxId, agent: &QueueAgent) {
         let Some(key) = self.known(pbx, &agent.caller.uniqueid) else { return };
-        if self.admit(pbx, &agent.dest) != Some(key) {
+        if self.conversation(key).is_over() || self.admit(pbx, &agent.dest) != Some(key) {
             return;
         }
         let conversation = self.conversation_mut(key);

@@ -195,8 +195,8 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// Queue, menu context, DID, slot, box, file: where or with what.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at_place: Option<String>,
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// The other party of a transfer or pickup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
@@ -406,7 +406,7 @@ impl Record {
 
 /// A step at `at`, to be filled in.
 pub(crate) fn step(kind: StepKind, at: i64) -> Step {
-    Step { at: Moment(at), step: kind, who: None, at_place: None, to: None, how: None, seconds: None }
+    Step { at: Moment(at), step: kind, who: None, place: None, to: None, how: None, seconds: None }
 }
 
 impl Step {
@@ -415,8 +415,8 @@ impl Step {
         self
     }
 
-    pub(crate) fn at_place(mut self, place: impl Into<Option<String>>) -> Self {
-        self.at_place = place.into();
+    pub(crate) fn place(mut self, place: impl Into<Option<String>>) -> Self {
+        self.place = place.into();
         self
     }
 

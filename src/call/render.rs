@@ -14,7 +14,7 @@ const TOGETHER_MS: i64 = 1_000;
 
 /// The records of `conversation` that differ from what was published, with new revisions; remembers them as published.
 pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Record> {
-    let records = records(conversation, rules);
+    let records = rules.discretion.apply(records(conversation, rules));
     let lead = records.iter().find(|r| r.lead).or(records.first()).map(|r| r.id.clone());
     let mut changed = Vec::new();
     for mut record in records {
@@ -71,6 +71,10 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
         conversation.phoneless = Some(id);
     }
     let Some(direction) = conversation.direction.or(refused) else { return Vec::new() };
+    if rules.records == RecordKind::PerCall && conversation.only_id.is_none() {
+        let first = conversation.phones.iter().min_by_key(|p| p.order).map(|p| p.id.clone());
+        conversation.only_id = conversation.phoneless.clone().or(first);
+    }
     let conversation = &*conversation;
     let crm = conversation.crm.clone().or_else(|| rules.route(conversation));
     let view = View { conversation, rules, direction, crm, refused: refused.is_some() };
@@ -96,7 +100,8 @@ struct View<'a> {
 impl View<'_> {
     fn without_phone(&self) -> Option<Record> {
         let c = self.conversation;
-        let id = c.phoneless.clone().or_else(|| c.phones.first().map(|p| p.id.clone()))?;
+        let id =
+            c.only_id.clone().or_else(|| c.phoneless.clone()).or_else(|| c.phones.first().map(|p| p.id.clone()))?;
         let mut record = self.common(id);
         record.lead = true;
         record.status = self.status_without_phone();
@@ -124,7 +129,12 @@ impl View<'_> {
             (true, ..) => Status::Failed,
             (_, true, Some(_)) => Status::Completed,
             (_, true, None) if self.direction == Direction::Incoming => Status::Missed,
-            (_, true, None) => Status::NoAnswer,
+            // A dialler called the customer first, and nobody of ours was found for him.
+            (_, true, None) => match c.client_channels().find(|channel| channel.role == Role::Originated) {
+                Some(channel) if channel.refused() => Status::Busy,
+                Some(channel) if !channel.rang() && channel.up_at.is_none() => Status::Failed,
+                _ => Status::NoAnswer,
+            },
             (_, false, Some(_)) => Status::InProgress,
             (_, false, None) => Status::Ringing,
         }
@@ -170,8 +180,7 @@ impl View<'_> {
             return self.without_phone();
         }
         let lead = self.lead()?;
-        // The id of the first phone in the list never changes: what is joined is put behind it.
-        let id = c.phoneless.clone().or_else(|| c.phones.first().map(|p| p.id.clone()))?;
+        let id = c.only_id.clone()?;
         let mut record = self.common(id);
         record.lead = true;
         record.status = self.status_of_all(lead);
@@ -218,7 +227,10 @@ impl View<'_> {
             status: Status::Ringing,
             reason: None,
             lead: false,
-            client_number_normalized: number.as_deref().and_then(|n| self.rules.numbers.normalize(n)),
+            client_number_normalized: number
+                .as_deref()
+                .and_then(|n| self.rules.numbers.normalize(n).e164)
+                .map(|n| n.to_string()),
             client_number: number,
             client_name: c.client_name.clone().filter(|_| outside),
             client_id: c.client_id.clone().filter(|_| outside),
@@ -330,20 +342,26 @@ impl View<'_> {
         if c.click.is_some() && c.is_over() && self.agent_failed() {
             return Status::Cancelled;
         }
+        // Named after the end (an OriginateResponse that came last): nobody will try it any more.
+        let fate = match phone.fate {
+            Fate::Trying if c.is_over() && phone.rang => Fate::RangOut,
+            Fate::Trying if c.is_over() => Fate::Unreachable,
+            fate => fate,
+        };
         if self.direction == Direction::Incoming {
             if c.is_over() && !c.was_answered() {
                 return Status::Missed;
             }
-            return by_fate(phone.fate);
+            return by_fate(fate);
         }
         let origin = self.direction == Direction::Outgoing && self.is_callers(phone);
-        if !c.is_over() && (origin || phone.fate == Fate::Trying) {
+        if !c.is_over() && (origin || fate == Fate::Trying) {
             return Status::Ringing;
         }
-        if phone.fate != Fate::Refused && self.caller_gave_up(index) {
+        if fate != Fate::Refused && self.caller_gave_up(index) {
             return Status::Cancelled;
         }
-        by_fate(phone.fate)
+        by_fate(fate)
     }
 
     fn status_of_all(&self, lead: usize) -> Status {
@@ -410,8 +428,14 @@ impl View<'_> {
     fn ended(&self, index: usize, record: &Record) -> Option<i64> {
         let c = self.conversation;
         let phone = &c.phones[index];
-        if phone.answered.is_some() {
-            return phone.talk_until.or(phone.ended).or(c.ended);
+        if let Some(talked) = phone.talk_until.filter(|_| phone.answered.is_some()) {
+            // Called back after the talk (out of a parking lot) without an answer: it ends with that ring.
+            let again = c.channels.iter().filter(|channel| {
+                channel.decides == Some(index)
+                    && channel.up_at.is_none()
+                    && channel.ring_from.is_some_and(|at| at >= talked)
+            });
+            return again.filter_map(|channel| channel.hung_up).max().or(Some(talked));
         }
         if record.lead && matches!(record.status, Status::Missed | Status::Cancelled) {
             return c.ended;

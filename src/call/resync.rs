@@ -28,6 +28,9 @@ pub(crate) struct Exchange {
     /// The next complete list is the first one since the login.
     resync: bool,
     up: bool,
+    /// When the link went down, and that Asterisk began after that: a restart.
+    down_since: Option<i64>,
+    restarted: bool,
     /// An AMI action that ends or moves calls was answered: when.
     pub(super) acted_at: Option<i64>,
 }
@@ -59,9 +62,46 @@ impl Calls {
     }
 
     pub(super) fn link_down(&mut self, pbx: PbxId) {
+        let wall = self.wall();
         let exchange = self.exchange(pbx);
         exchange.up = false;
         exchange.listing = None;
+        exchange.restarted = false;
+        exchange.down_since = Some(wall);
+    }
+
+    /// `FullyBooted` (class `system`): an Asterisk younger than the broken link has been restarted.
+    pub(super) fn booted(&mut self, pbx: PbxId, uptime_s: Option<u64>) {
+        let wall = self.wall();
+        let exchange = self.exchange(pbx);
+        if let (Some(down), Some(uptime_s)) = (exchange.down_since, uptime_s) {
+            let began = wall - i64::try_from(uptime_s).unwrap_or(i64::MAX / 2_000).saturating_mul(1_000);
+            // Uptime is in whole seconds, cut.
+            exchange.restarted = began >= down - 1_000;
+        }
+    }
+
+    /// Nothing more will be heard: what has not ended is lost.
+    pub(super) fn over(&mut self, pbx: PbxId) {
+        let mut open: Vec<Key> =
+            self.held.iter().filter(|(_, h)| h.conversation.pbx_id == pbx).map(|(k, _)| *k).collect();
+        open.sort_unstable();
+        for key in open {
+            let Some(held) = self.held.get_mut(&key) else { continue };
+            if held.conversation.is_over() {
+                continue;
+            }
+            held.conversation.lost = true;
+            if let Some(click) = &mut held.conversation.click {
+                click.failed |= !click.agent_up;
+            }
+            let live: Vec<Uniqueid> =
+                held.conversation.channels.iter().filter(|c| c.is_live()).map(|c| c.uniqueid.clone()).collect();
+            for uniqueid in live {
+                self.gone(pbx, key, &uniqueid, None);
+            }
+            self.end_if_empty(key);
+        }
     }
 
     pub(super) fn audit(&mut self, pbx: PbxId) {
@@ -155,21 +195,21 @@ impl Calls {
                 }
             }
         }
-        // Asterisk restarted, or everything ended while nobody listened: for those that go on, nobody needs to be named.
-        let all_gone = first && missing.len() == live;
+        let restarted = first && missing.len() == live && self.exchange(pbx).restarted;
         for (key, uniqueid) in missing {
             if !first {
                 self.counts.audit_ended += 1;
             }
             if let Some(held) = self.held.get_mut(&key) {
                 held.conversation.lost = true;
-                held.conversation.all_ended_at_once = all_gone;
+                held.conversation.restarted = restarted;
                 self.gone(pbx, key, &uniqueid, None);
             }
         }
-        // The oldest first: who called before who was called.
+        // Who called before who was called. Asterisk lists them in any order, and both are as many whole seconds old; but the
+        // first channel of a conversation gave it its Linkedid.
         let mut channels: Vec<&ListedChannel> = listing.channels.iter().collect();
-        channels.sort_by_key(|c| std::cmp::Reverse(c.duration_s));
+        channels.sort_by_key(|c| (c.leg.linkedid != c.leg.uniqueid, std::cmp::Reverse(c.duration_s)));
         for listed in channels {
             self.take_in(pbx, listed);
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::asterisk::{ChannelName, PbxId};
+use crate::call::discretion::Discretion;
 use crate::call::model::{Conversation, Party};
+use crate::phone::{Numbers, NumbersSettings};
 
 /// One record per phone tried, or one per conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -11,34 +13,6 @@ pub enum RecordKind {
     #[default]
     PerPhone,
     PerCall,
-}
-
-/// What a core without settings takes for an extension: two to five digits.
-fn two_to_five_digits(endpoint: &str) -> bool {
-    (2..=5).contains(&endpoint.len()) && endpoint.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// How numbers are understood; handed in, since the core has no business with regions and patterns.
-pub trait NumberPlan: Send + Sync {
-    /// The endpoint is a person's.
-    fn is_extension(&self, endpoint: &str) -> bool;
-    /// E.164, where it can be made.
-    fn normalize(&self, number: &str) -> Option<String>;
-}
-
-/// The plan of an office that has configured nothing.
-#[derive(Debug, Default)]
-pub struct PlainNumbers;
-
-impl NumberPlan for PlainNumbers {
-    fn is_extension(&self, endpoint: &str) -> bool {
-        two_to_five_digits(endpoint)
-    }
-
-    fn normalize(&self, number: &str) -> Option<String> {
-        let digits = number.strip_prefix('+')?;
-        ((7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then(|| number.to_owned())
-    }
 }
 
 /// Which conversations go to which CRM.
@@ -59,13 +33,15 @@ pub struct Route {
 /// What the core needs of the configuration.
 #[derive(Clone)]
 pub struct Rules {
-    pub numbers: Arc<dyn NumberPlan>,
+    pub numbers: Arc<Numbers>,
     pub records: RecordKind,
     /// Names of the exchanges, by [`PbxId`].
     pub pbxs: Vec<String>,
     pub routes: Vec<Route>,
     /// Channel variables that become part of the record.
     pub keep_variables: Vec<String>,
+    /// Extensions that make no record, or one that says little.
+    pub discretion: Discretion,
     /// In a replay every Originate answered in the recorded session counts as ours.
     pub every_originate_is_ours: bool,
     /// The open calls are compared with `CoreShowChannels` so often; 0 is off.
@@ -83,11 +59,14 @@ impl std::fmt::Debug for Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            numbers: Arc::new(PlainNumbers),
+            numbers: Arc::new(
+                Numbers::new(&NumbersSettings::default()).expect("the defaults are tested where they are defined"),
+            ),
             records: RecordKind::PerPhone,
             pbxs: vec!["pbx".to_owned()],
             routes: Vec::new(),
             keep_variables: Vec::new(),
+            discretion: Discretion::default(),
             every_originate_is_ours: false,
             audit_ms: 30_000,
             linger_ms: 5_000,

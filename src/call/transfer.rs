@@ -151,7 +151,7 @@ impl Calls {
         {
             conversation.timeline.remove(last);
         }
-        conversation.step(step(StepKind::Park, wall).who(name).at_place(space.to_owned()));
+        conversation.step(step(StepKind::Park, wall).who(name).place(space.to_owned()));
         self.touch(key);
     }
 
@@ -167,7 +167,7 @@ impl Calls {
         let conversation = self.conversation_mut(main);
         let extension = conversation.channel(&retriever.uniqueid).and_then(|c| c.extension().map(str::to_owned));
         let Some(extension) = extension else { return };
-        conversation.step(step(StepKind::Retrieve, wall).who(extension.clone()).at_place(space.to_owned()));
+        conversation.step(step(StepKind::Retrieve, wall).who(extension.clone()).place(space.to_owned()));
         self.takes_part(main, &retriever.uniqueid, &extension);
         self.touch(main);
     }
@@ -223,7 +223,6 @@ impl Calls {
         for uniqueid in uniqueids {
             self.lead_to(main, pbx, uniqueid);
         }
-        let per_call = self.rules.records == super::rules::RecordKind::PerCall;
         let wall = self.wall();
         let held = self.held.get_mut(&main).expect("the caller looked it up");
         held.absorbed.extend(absorbed);
@@ -245,7 +244,9 @@ impl Calls {
             conversation.did = joined.did.take();
             conversation.trunk = joined.trunk.take();
             conversation.caller_extension = joined.caller_extension.take();
-            conversation.phoneless = conversation.phoneless.take().or(joined.phoneless.take());
+        }
+        if conversation.phoneless.is_none() && conversation.phones.is_empty() {
+            conversation.phoneless = joined.phoneless.take();
         }
         // The older one names the whole; what was already sent under the other name is told so.
         let older = (joined.born, other) < (conversation.born, main);
@@ -259,16 +260,18 @@ impl Calls {
             conversation.next_n = joined.next_n;
             conversation.born = joined.born;
         }
+        joined.channels.retain(|c| conversation.channel(&c.uniqueid).is_none());
+        conversation.channels.append(&mut joined.channels);
+        conversation.phones.append(&mut joined.phones);
         // A record that nobody continues: per-call has one record for the whole; a second record without a phone.
-        let retired = |id: &str| per_call || joined.phoneless.as_deref() == Some(id);
-        for mut record in std::mem::take(&mut joined.published) {
-            if retired(&record.id) && record.superseded_by.is_none() {
+        let second = joined.only_id.take().filter(|id| conversation.only_id.get_or_insert_with(|| id.clone()) != id);
+        for mut record in joined.published.drain(..) {
+            let orphan = joined.phoneless.as_ref() == Some(&record.id) || second.as_ref() == Some(&record.id);
+            if orphan && conversation.only_id.as_ref() != Some(&record.id) && record.superseded_by.is_none() {
                 record.superseded_by = Some(String::new());
             }
             conversation.published.push(record);
         }
-        conversation.channels.append(&mut joined.channels);
-        conversation.phones.append(&mut joined.phones);
         conversation.recordings.append(&mut joined.recordings);
         conversation.variables.append(&mut joined.variables);
         conversation.unplaced_dials.append(&mut joined.unplaced_dials);
@@ -347,7 +350,13 @@ impl Calls {
             }
             !moves
         });
-        for channel in &moved {
+        for channel in &mut moved {
+            // A phone that was named too early stays behind; the new conversation gives the channel its place.
+            channel.phone = None;
+            channel.decides = None;
+            if channel.uniqueid == *one {
+                channel.role = Role::Consulting;
+            }
             self.lead_to(split, pbx, channel.uniqueid.clone());
         }
         let conversation = self.conversation_mut(split);

@@ -3,6 +3,8 @@
 //! The rows lie in the local database (`store/`), which asks this module what to do with one record at a time; the bytes
 //! are carried by `crm/`. Both meet in the types below.
 
+pub mod policy;
+
 /// One record on its way to one CRM: the newest revision of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Delivery {
@@ -12,6 +14,11 @@ pub struct Delivery {
     pub body: Box<str>,
     /// When the state in it came to be, for `live`.
     pub changed_at_ms: i64,
+    /// What this CRM has been told of this record so far, in words that only its sender understands: a CRM that takes
+    /// events instead of states (`kind = "pbxmanager"`) must never be told one twice. The store keeps the text for as
+    /// long as the record may change, also when no row waits any more, and replaces it by what the batch carries when
+    /// it comes back, however it fared. Absent for the kinds that need no memory.
+    pub told: Option<Box<str>>,
 }
 
 /// What one sender carries in one request: records of one CRM, each at most once.
@@ -35,6 +42,11 @@ pub enum Verdict {
     Rejected {
         reason: String,
     },
+    /// It did not judge this record (a lock, its own end at another record of the batch): send it again, later, and do
+    /// not let it hold up the others.
+    Retry {
+        why: String,
+    },
 }
 
 /// How a batch fared.
@@ -46,4 +58,11 @@ pub enum Outcome {
     BatchRefused { why: String },
     /// A fault of the CRM, not of a record: nothing is parked, everything waits.
     CrmDown { why: String, retry_after_s: Option<u32> },
+}
+
+/// A batch and how it fared: what a sender reports to whoever keeps the rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivered {
+    pub batch: Batch,
+    pub outcome: Outcome,
 }

@@ -1,0 +1,140 @@
+//! What `pinconnector help` says: one entry per command, which the man page is tested against.
+
+/// A command as the help shows it.
+pub struct Topic {
+    pub name: &'static str,
+    /// The words and options it takes.
+    pub synopsis: &'static str,
+    /// One line for the list of commands.
+    pub brief: &'static str,
+    /// The rest, for `help NAME`.
+    pub details: &'static str,
+}
+
+/// Every command, in the order of the list.
+pub const TOPICS: [Topic; 12] = [
+    Topic {
+        name: "run",
+        synopsis: "run",
+        brief: "the service (also without any command)",
+        details: "Connects to every [[asterisk]] of the configuration, keeps the calls in the local database and delivers \
+them to every [[crm]].
+SIGTERM ends it in order, SIGHUP makes it read its configuration again without dropping a call.",
+    },
+    Topic {
+        name: "check",
+        synopsis: "check [--number TEXT]...",
+        brief: "says everything that is wrong with the configuration",
+        details: "Each problem comes with its line and what to do about it; the exit code is 78 if there is one, else 0.
+--number TEXT   instead show how a number as people write it, '8 (916) 123-45-67 доб. 12', is compared and dialled",
+    },
+    Topic {
+        name: "replay",
+        synopsis: "replay FILE... [--json] [--per-call]",
+        brief: "turns recorded AMI sessions into call records",
+        details: "Needs no configuration; with --config the rules and numbers of that file are used. Several files are one \
+link after another. Times come from FILE's .timing beside it, or from Timestamp headers.
+--json       one record a line on standard output, everything else on standard error
+--per-call   one record per conversation instead of one per phone",
+    },
+    Topic {
+        name: "capture",
+        synopsis: "capture FILE [--pbx NAME] [--seconds N]",
+        brief: "records the live AMI session, for a bug report",
+        details: "Logs in as configured and writes every byte that Asterisk says to FILE, with the time of each message in \
+FILE's .timing, until Ctrl-C. `replay FILE` shows what the connector makes of it.
+The file holds numbers and names of real people. The login is not in it.
+--pbx NAME    which [[asterisk]], where there are several
+--seconds N   end by itself",
+    },
+    Topic {
+        name: "calls",
+        synopsis: "calls [--missed] [--open] [--since WHEN] [--extension N] [--client N] [--limit N] [--json]
+pinconnector calls --conversation ID",
+        brief: "recent calls from the local database",
+        details: "--missed          clients nobody answered
+--open            what is going on now
+--since WHEN      90m, 2h, 7d, 2026-11-22 or '2026-11-22 14:30', in the configured time zone
+--extension N     calls of this extension
+--client N        calls with this number, in any form it is written
+--limit N         at most so many (50)
+--json            one record a line
+--conversation ID the whole conversation with its timeline, as a tree",
+    },
+    Topic {
+        name: "outbox",
+        synopsis: "outbox [list [--json] | retry [RECORD] [--crm NAME] | drop RECORD [--yes]]",
+        brief: "what waits for a CRM, since when, and why",
+        details: "list            everything that waits or was refused
+retry           try now what waits or was refused: one record, those of one CRM, or all
+drop RECORD     never deliver this one (asks first)
+All work whether the service runs or not.",
+    },
+    Topic {
+        name: "backup",
+        synopsis: "backup FILE",
+        brief: "a consistent copy of the database while the service runs",
+        details: "FILE must not exist. To restore, stop the service and put the copy where `[store] path` says.",
+    },
+    Topic {
+        name: "forget",
+        synopsis: "forget NUMBER [--yes]",
+        brief: "removes a client's number and name from history and outbox",
+        details: "Asks first. The calls stay as figures, without number, name and recordings.",
+    },
+    Topic {
+        name: "demo",
+        synopsis: "demo [--fast] [--json]",
+        brief: "shows the whole service at work, without Asterisk and CRM",
+        details: "Plays recorded sessions of a real Asterisk as a live exchange on this machine; the service turns them into \
+call records and delivers them over HTTP to a small CRM of the demo's own. Nothing is left behind.
+--fast   twenty times as fast
+--json   the delivered records, one a line",
+    },
+    Topic {
+        name: "help",
+        synopsis: "help [COMMAND]",
+        brief: "this list, or one command in detail",
+        details: "",
+    },
+    Topic { name: "version", synopsis: "version", brief: "the version of this program", details: "" },
+    Topic {
+        name: "options",
+        synopsis: "[--config FILE] [--log LEVEL] COMMAND",
+        brief: "what every command takes",
+        details: "--config FILE   default /etc/pinconnector/pinconnector.toml, then ./pinconnector.toml
+--log LEVEL     error, warn, info, debug, trace, or by module as RUST_LOG has it (pinconnector::ami=trace)
+
+Exit codes: 0 good, 64 bad command line, 65 bad data, 66 file not found, 69 something needed is not there,
+74 input or output failed, 78 bad configuration.",
+    },
+];
+
+/// The list of commands.
+pub fn overview() -> String {
+    let mut text = String::from(
+        "PINconnector joins an Asterisk telephone exchange to a CRM: every call becomes a record, and none is lost.
+
+usage: pinconnector [--config FILE] [--log LEVEL] [COMMAND]
+
+",
+    );
+    for topic in &TOPICS {
+        text.push_str(&format!("  {:<9} {}\n", topic.name, topic.brief));
+    }
+    text.push_str("\nNew here? `pinconnector demo` shows it at work. `pinconnector help COMMAND` says more.\n");
+    text
+}
+
+/// One command in detail.
+pub fn topic(name: &str) -> Option<String> {
+    let topic = TOPICS.iter().find(|topic| topic.name == name)?;
+    let gap = if topic.details.is_empty() { "" } else { "\n" };
+    Some(format!(
+        "usage: pinconnector {}\n\n{}\n{gap}{}{}",
+        topic.synopsis,
+        topic.brief,
+        topic.details,
+        if gap.is_empty() { "" } else { "\n" }
+    ))
+}

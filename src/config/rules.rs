@@ -1,0 +1,64 @@
+//! What the configuration means for the core: [`Rules`].
+
+use std::sync::Arc;
+
+use super::{Config, RecordsKind};
+use crate::call::Rules;
+use crate::call::discretion::Discretion;
+use crate::call::rules::{RecordKind, Route};
+use crate::phone::{EndpointPattern, Numbers};
+
+impl Config {
+    /// The rules about numbers; those of a checked configuration are good.
+    pub fn numbers(&self) -> Numbers {
+        Numbers::new(&self.numbers).expect("[numbers] was checked when the configuration was read")
+    }
+
+    /// What the core decides by.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            numbers: Arc::new(self.numbers()),
+            records: match self.calls.records {
+                RecordsKind::PerPhone => RecordKind::PerPhone,
+                RecordsKind::PerCall => RecordKind::PerCall,
+            },
+            pbxs: self.asterisk.iter().map(|section| section.name.clone()).collect(),
+            routes: self.routes(),
+            keep_variables: self.calls.keep_variables.clone(),
+            discretion: Discretion {
+                ignored: patterns(&self.calls.ignore_extensions),
+                private: patterns(&self.calls.private_extensions),
+            },
+            every_originate_is_ours: false,
+            audit_ms: self.audit_ms(),
+            ..Rules::default()
+        }
+    }
+
+    /// The shortest interval that any exchange wants; one clock is enough for all.
+    fn audit_ms(&self) -> u64 {
+        let wanted = self.asterisk.iter().map(|section| u64::from(section.audit_s)).filter(|seconds| *seconds > 0);
+        wanted.min().unwrap_or(0) * 1000
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        let route = |section: &crate::crm::CrmSettings| Route {
+            crm: section.name.clone(),
+            pbx: section.matching.pbx.clone(),
+            trunk: section.matching.trunk.clone(),
+            did: section.matching.did.clone(),
+            context: section.matching.context.clone(),
+            extension: section.matching.extension.clone(),
+            // The only CRM takes everything without being told so.
+            is_default: section.default
+                || self.crm.len() == 1 && section.matching == crate::crm::settings::Match::default(),
+            internal: section.internal,
+        };
+        self.crm.iter().map(route).collect()
+    }
+}
+
+/// Patterns that were checked when the file was read.
+fn patterns(texts: &[String]) -> Vec<EndpointPattern> {
+    texts.iter().filter_map(|text| EndpointPattern::parse(text).ok()).collect()
+}

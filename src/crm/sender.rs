@@ -1,0 +1,75 @@
+//! What a `crm-sender-N` thread runs: a batch in, its outcome out, one request at a time.
+//!
+//! The thread itself, its name and its stack are made by `daemon/`; which batch comes next and what becomes of the outcome
+//! is decided by the keeper of the outbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::answer::Fault;
+use super::client::{Client, Post};
+use super::log::RequestLog;
+use super::settings::{Crm, Kind};
+use super::{calls_module, pbxmanager, webhook};
+use crate::clock::Now;
+use crate::outbox::{Batch, Delivered, Outcome};
+
+/// The stack a sender needs, with TLS, and as much again.
+pub const STACK_BYTES: usize = 256 << 10;
+
+/// After this long without work the connection and everything of TLS is let go.
+const REST_AFTER: Duration = Duration::from_secs(10);
+
+/// Gives the link of a recording to a CRM that fetches it with nothing but its address: recording id → URL.
+pub type RecordingLink = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Carries batches from `work` to `crm` and gives each back through `done`, until either end is gone.
+///
+/// A batch comes back exactly once; its deliveries' `told` may have changed. A request under way when `work` is
+/// disconnected is finished first, which takes at most the CRM's `timeout_s`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the thread owns its queue ends: dropping them is how it says it has ended"
+)]
+pub fn run(
+    crm: Arc<Crm>,
+    work: Receiver<Batch>,
+    done: Sender<Delivered>,
+    log: RequestLog,
+    recording_link: RecordingLink,
+) {
+    let mut client = Client::new(crm, log);
+    loop {
+        let mut batch = match work.recv_timeout(REST_AFTER) {
+            Ok(batch) => batch,
+            Err(RecvTimeoutError::Timeout) => {
+                client.rest();
+                match work.recv() {
+                    Ok(batch) => batch,
+                    Err(_) => return,
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let outcome = send(&mut client, &mut batch, &recording_link);
+        if done.send(Delivered { batch, outcome }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Sends one batch and judges the answer.
+pub fn send(client: &mut Client, batch: &mut Batch, recording_link: &RecordingLink) -> Outcome {
+    let kind = client.crm().kind;
+    if kind == Kind::PbxManager {
+        return pbxmanager::send(client, &mut batch.deliveries, recording_link);
+    }
+    let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
+    match client.post(Post::json("records", &body)) {
+        Ok(answer) if kind == Kind::Calls => calls_module::judge_records(&answer, &batch.deliveries),
+        Ok(answer) => webhook::judge(&answer, batch.deliveries.len()),
+        Err(none) => Fault::from(none).into(),
+    }
+}

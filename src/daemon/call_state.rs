@@ -1,0 +1,181 @@
+//! The `call-state` thread: the one owner of all call state. Takes in what happens, lets the core decide, hands out what
+//! follows. What it means is decided in [`crate::call`]; how long a commit takes is the keeper's concern.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, never, select};
+
+use super::links::Links;
+use super::queues::{Notice, Released, TellCalls, Told};
+use crate::ami::{FromPbx, Heard};
+use crate::asterisk::PbxId;
+use crate::call::{Calls, Conversation, Effect, Input, Record};
+use crate::clock::Now;
+use crate::http::{Feed, Happened};
+use crate::store::{self, Item, Save};
+
+/// Longer than any deadline is far away; waking once in a while costs nothing.
+const NO_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Everything the thread owns.
+pub struct CallState {
+    pub calls: Calls,
+    pub heard: Receiver<FromPbx>,
+    pub told: Receiver<Told>,
+    pub keeper: Sender<store::Input<Released>>,
+    /// The only owner of the ways to Asterisk: when it lets go of them, the links end.
+    pub links: Option<Arc<Links>>,
+    pub notices: Sender<Notice>,
+    /// Who watches calls go by, once there is a window.
+    pub feed: Arc<OnceLock<Feed>>,
+    /// Names of the exchanges, by [`PbxId`].
+    pub names: Vec<String>,
+    /// The last moment the core was told of.
+    pub last_ms: u64,
+}
+
+impl CallState {
+    /// Runs until nobody is left who could say anything. The end of `told` is the wish to stop: the links are let go, which
+    /// ends them, which ends `heard`; what they still said is taken in.
+    pub fn run(mut self) {
+        let (mut heard_open, mut told_open) = (true, true);
+        while heard_open || told_open {
+            let timeout = self.until_deadline();
+            let (nothing_heard, nothing_told) = (never(), never());
+            select! {
+                recv(if heard_open { &self.heard } else { &nothing_heard }) -> item => match item {
+                    Ok(item) => self.heard(item),
+                    Err(_) => heard_open = false,
+                },
+                recv(if told_open { &self.told } else { &nothing_told }) -> told => match told {
+                    Ok(told) => self.told(told),
+                    Err(_) => {
+                        told_open = false;
+                        self.links = None;
+                    }
+                },
+                default(timeout) => self.step(Now::read(), Input::Tick, Vec::new(), Vec::new()),
+            }
+        }
+        // Dropping the keeper's queue here is what makes the keeper finish.
+    }
+
+    /// An open conversation as it was stored before a restart of ours; before [`CallState::run`].
+    pub fn restore(&mut self, conversation: Box<Conversation>) {
+        log::debug!("{}: restored", conversation.id);
+        self.step(Now::read(), Input::Restored(conversation), Vec::new(), Vec::new());
+    }
+
+    fn until_deadline(&self) -> Duration {
+        match self.calls.next_deadline() {
+            Some(deadline_ms) => {
+                Duration::from_millis(deadline_ms.saturating_sub(Now::read().mono_ms)).min(NO_DEADLINE)
+            }
+            None => NO_DEADLINE,
+        }
+    }
+
+    /// Everything one read of a link brought becomes one transaction.
+    fn heard(&mut self, item: FromPbx) {
+        // When it was read is when it happened, however long it waited here; but time never goes back.
+        let now = Now { wall_ms: item.at.wall_ms, mono_ms: item.at.mono_ms.max(self.last_ms) };
+        let pbx = item.pbx;
+        let mut save = Save { items: Vec::new(), release: Vec::new() };
+        for heard in item.heard {
+            let input = match heard {
+                Heard::Event(event) => Input::Heard { pbx, event },
+                Heard::Up { .. } => {
+                    // Full: the main thread has a backlog of such news, and the log has this one.
+                    let _ = self.notices.try_send(Notice::LinkUp { pbx: self.name(pbx) });
+                    Input::LinkUp { pbx }
+                }
+                Heard::Down { why } => {
+                    let _ = self.notices.try_send(Notice::LinkDown { pbx: self.name(pbx), why });
+                    Input::LinkDown { pbx }
+                }
+            };
+            self.decide(now, input, &mut save);
+        }
+        self.save(save);
+    }
+
+    fn name(&self, pbx: PbxId) -> String {
+        self.names.get(usize::from(pbx.0)).cloned().unwrap_or_default()
+    }
+
+    fn told(&mut self, told: Told) {
+        match told.input {
+            TellCalls::Input(input) => self.step(Now::read(), *input, told.items, told.release),
+            TellCalls::Probe(number) => self.save(Save { items: told.items, release: vec![Released::Alive(number)] }),
+        }
+    }
+
+    /// One input through the core, and everything that follows from it as one transaction.
+    fn step(&mut self, now: Now, input: Input, items: Vec<Item>, release: Vec<Released>) {
+        let mut save = Save { items, release };
+        self.decide(now, input, &mut save);
+        self.save(save);
+    }
+
+    fn decide(&mut self, now: Now, input: Input, save: &mut Save<Released>) {
+        self.last_ms = now.mono_ms;
+        for effect in self.calls.handle(now, input) {
+            match effect {
+                Effect::Save(change) => {
+                    for record in &change.records {
+                        tell_operator(record);
+                    }
+                    if let Some(feed) = self.feed.get().filter(|_| !change.records.is_empty()) {
+                        // Too busy: whoever watches fetches the state anew.
+                        let _ = feed.tell(Happened::Records(change.records.clone()));
+                    }
+                    save.items.push(Item::Change(change));
+                }
+                Effect::Amend { record_id, amendment } => save.items.push(Item::Amend { record_id, amendment }),
+                Effect::Ask { pbx, action_id, action } => {
+                    if let Some(links) = &self.links {
+                        links.ask(pbx, action_id, action);
+                    }
+                }
+                Effect::AskAfterCommit { pbx, action_id, action } => {
+                    save.release.push(Released::Ask { pbx, action_id, action });
+                }
+                // The answer says what is stored, so it waits for the same commit.
+                Effect::RequestState { request, state, reason } => {
+                    save.release.push(Released::Request { request, state, reason });
+                }
+            }
+        }
+    }
+
+    fn save(&self, save: Save<Released>) {
+        if save.items.is_empty() && save.release.is_empty() {
+            return;
+        }
+        // The keeper ends after us: it goes on until this very sender is dropped.
+        self.keeper.send(store::Input::Save(save)).expect("the keeper outlives the call-state thread");
+    }
+}
+
+/// What an operator wants to know tomorrow: a call that ended, and how. Everything before that is for `debug`.
+fn tell_operator(record: &Record) {
+    let level = if record.ended_at.is_some() { log::Level::Info } else { log::Level::Debug };
+    if !log::log_enabled!(level) {
+        return;
+    }
+    let say = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
+    let phone = record.extension.as_deref().or(record.phone.as_deref()).unwrap_or("no phone");
+    let reason = record.reason.map(|reason| format!(" ({reason:?})")).unwrap_or_default();
+    let talked = record.talk_seconds.filter(|span| span.0 > 0);
+    let talked = talked.map(|span| format!(", talked {} s", span.0 / 1000)).unwrap_or_default();
+    log::log!(
+        level,
+        "{}: {:?} {} -> {}, {phone}: {:?}{reason}{talked}",
+        record.id,
+        record.direction,
+        say(&record.from, "(withheld)"),
+        say(&record.to, "?"),
+        record.status,
+    );
+}

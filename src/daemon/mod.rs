@@ -1,0 +1,370 @@
+//! The shell: wires threads and queues around the core and runs until told to stop.
+//!
+//! Start: limits, database, keeper, CRM senders, open calls back into the core, `call-state`, links, control socket, READY.
+//!
+//! Stop is a chain of dropped senders. Main drops `told`; so `call-state` lets go of the links, which end, and their readers with
+//! them; so nothing more is heard and `call-state` ends; so the keeper commits the rest, waits for batches under way and
+//! ends; so the senders of the CRMs have no more work.
+
+pub mod alert;
+pub mod call_state;
+pub mod control;
+pub mod links;
+pub mod process;
+pub mod queues;
+mod reload;
+mod senders;
+mod watch;
+pub mod window;
+
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::ami::figures::LinkFigures;
+use crate::ami::{self, FromPbx};
+use crate::asterisk::PbxId;
+use crate::call::{Calls, Input};
+use crate::clock::Now;
+use crate::config::Config;
+use crate::crm::sender::RecordingLink;
+use crate::crm::{LastRequests, RequestLog};
+use crate::http::{Feed, Happened, Http, LinkKey};
+use crate::store::{self, Keeper, Opened, Plan};
+use crate::threads::Thread;
+
+use call_state::CallState;
+use links::{Link, Links};
+use process::{Signal, Supervisor, exit};
+use queues::{Notice, Released, Told};
+use window::{Exchange, Watched, Window};
+
+/// How long stopping may take; systemd kills after 90 s by default, the unit file says 30.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Why the service did not start, or did not end well.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// As in sysexits.
+    pub code: u8,
+    pub text: String,
+}
+
+impl Fault {
+    fn system(what: &str, error: &std::io::Error) -> Self {
+        Self { code: exit::SYSTEM, text: format!("{what}: {error}") }
+    }
+}
+
+/// The running service.
+pub struct Service {
+    pub(super) config: Config,
+    told: Sender<Told>,
+    keeper_inputs: Sender<store::Input<Released>>,
+    keeper: JoinHandle<()>,
+    call_state: Thread,
+    links: Vec<JoinHandle<()>>,
+    /// In the order of the configuration.
+    exchanges: Vec<Exchange>,
+    /// Absent where nothing listens.
+    http: Option<Http>,
+    link_key: LinkKey,
+    feed: Arc<OnceLock<Feed>>,
+    /// What the window wants to know of the main thread.
+    questions: Receiver<Sender<Watched>>,
+    senders: Vec<Thread>,
+    control: control::Control,
+    outcomes: Sender<crate::outbox::Delivered>,
+    request_log: RequestLog,
+    requests: Receiver<crate::crm::RequestLine>,
+    alarms: Receiver<store::Alarm>,
+    notices: Receiver<Notice>,
+}
+
+/// Runs the service until `signals` says stop. `load` reads the configuration again on a reload.
+///
+/// # Errors
+/// If it could not start; nothing is left running then.
+pub fn run(
+    config: Config,
+    signals: &Receiver<Signal>,
+    supervisor: &Supervisor,
+    load: &dyn Fn() -> Result<Config, crate::config::BadConfig>,
+) -> Result<(), Fault> {
+    let service = Service::start(config)?;
+    let watch = watch::Watch::new(service, supervisor)?;
+    let service = watch.until_stopped(signals, load);
+    supervisor.stopping();
+    service.stop();
+    Ok(())
+}
+
+impl Service {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// If the system, the database or the configuration does not allow it.
+    pub fn start(config: Config) -> Result<Self, Fault> {
+        check_descriptors(&config)?;
+        end_on_panic(&config);
+        let mut opened = Opened::open(&config.store, Now::read())
+            .map_err(|error| Fault { code: error.exit_code(), text: error.to_string() })?;
+        let (alarm_sender, alarms) = bounded(queues::ALARMS.capacity);
+        let (notice_sender, notices) = bounded(queues::NOTICES.capacity);
+        let (request_sender, requests) = bounded(queues::REQUESTS.capacity);
+        let request_log = RequestLog::new(request_sender);
+
+        let (links, action_ends): (Vec<Link>, Vec<_>) = config
+            .asterisk
+            .iter()
+            .map(|section| {
+                let (actions, asked) = bounded(queues::ASKED.capacity);
+                (Link { name: section.name.clone(), actions }, asked)
+            })
+            .unzip();
+        let links = Arc::new(Links::new(links));
+
+        let feed = Arc::new(OnceLock::new());
+        let calls = Calls::new(config.rules());
+        let restored = std::mem::take(&mut opened.restored);
+        let plan = Plan {
+            destinations: Vec::new(),
+            follow_up_days: config.calls.follow_up_days,
+            release: release(Arc::downgrade(&links), notice_sender.clone(), Arc::clone(&feed)),
+            alarms: alarm_sender,
+            clock: Now::read,
+            seed: seed(),
+            queue_max: queues::SAVES.capacity,
+            stop_grace_ms: 10_000,
+        };
+        let Keeper { inputs, outcomes, thread: keeper } =
+            opened.keep(plan).map_err(|error| Fault::system("no thread for the database", &error))?;
+        let link_key = window::link_key(&config.store.path, &inputs)
+            .map_err(|error| Fault::system("no random numbers", &error))?;
+        let links_of_recordings = recording_link(&config, &link_key);
+        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings)
+            .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
+
+        let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
+        let (told, told_receiver) = bounded(queues::TOLD.capacity);
+        let open = restored.len();
+        let mut state = CallState {
+            calls,
+            heard,
+            told: told_receiver,
+            keeper: inputs.clone(),
+            links: Some(links),
+            notices: notice_sender,
+            feed: Arc::clone(&feed),
+            names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
+            last_ms: 0,
+        };
+        for conversation in restored {
+            state.restore(conversation);
+        }
+        if open > 0 {
+            log::info!("{open} conversations were open when the service ended; Asterisk is asked what became of them");
+        }
+        let call_state = Thread::start("call-state", move || state.run())
+            .map_err(|error| Fault::system("no thread for the calls", &error))?;
+
+        let (mut running, mut exchanges) = (Vec::new(), Vec::new());
+        for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
+            let counted = Arc::new(LinkFigures::default());
+            let (name, figures, recordings) = (section.name.clone(), Arc::clone(&counted), section.recordings.clone());
+            exchanges.push(Exchange { name, figures, recordings });
+            let settings = section.link(pbx_id(nth), &config.calls.keep_variables);
+            let link = ami::link::start(settings, asked, heard_sender.clone(), counted, None)
+                .map_err(|error| Fault::system("no thread for the link to Asterisk", &error))?;
+            running.push(link);
+        }
+        drop(heard_sender);
+        let (question_sender, questions) = bounded(queues::QUESTIONS.capacity);
+        let window = Window {
+            told: told.clone(),
+            keeper: inputs.clone(),
+            questions: question_sender,
+            database: config.store.path.clone(),
+            exchanges: exchanges.clone(),
+            zone: config.zone(),
+            started_at: window::now(),
+        };
+        let http = open_window(&config, &link_key, window)?;
+        if let Some(http) = &http {
+            for exchange in &exchanges {
+                http.feed().tell(Happened::Link(window::pbx_status(exchange, None)));
+            }
+            let _ = feed.set(http.feed());
+        }
+        let control = control::Control::listen(&config.store.path, inputs.clone())
+            .map_err(|error| Fault::system("cannot listen for the command line", &error))?;
+        Ok(Self {
+            config,
+            told,
+            keeper_inputs: inputs,
+            keeper,
+            call_state,
+            links: running,
+            exchanges,
+            http,
+            link_key,
+            feed,
+            questions,
+            senders,
+            control,
+            outcomes,
+            request_log,
+            requests,
+            alarms,
+            notices,
+        })
+    }
+
+    /// Something for the core, from a thread that may wait.
+    fn tell(&self, input: Input) {
+        let input = queues::TellCalls::Input(Box::new(input));
+        let told = Told { input, items: Vec::new(), release: Vec::new() };
+        self.told.send(told).expect("call-state runs as long as the service");
+    }
+
+    /// Ends everything in order; what cannot end in time is left to the end of the process.
+    pub fn stop(self) {
+        let until = Instant::now() + GRACE;
+        drop(self.control);
+        // Who waits at the window is answered, or told that we are closing.
+        let mut left = self.http.map(|http| http.stop(until)).unwrap_or_default();
+        drop(self.told);
+        let mut join = |thread: Thread| {
+            let name = thread.name().to_owned();
+            if !thread.join_until(until) {
+                left.push(name);
+            }
+        };
+        join(self.call_state);
+        for link in self.links.into_iter().filter(JoinHandle::is_finished) {
+            // Nothing is heard any more, so every link is past its work.
+            let _ = link.join();
+        }
+        drop(self.keeper_inputs);
+        drop(self.outcomes);
+        while !self.keeper.is_finished() && Instant::now() < until {
+            // The keeper tells its last alarms into a queue that somebody must empty.
+            match self.alarms.recv_timeout(Duration::from_millis(20)) {
+                Ok(_) | Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+                Err(crossbeam_channel::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        for sender in self.senders {
+            join(sender);
+        }
+        if left.is_empty() {
+            log::info!("stopped; what was not delivered waits in the database");
+        } else {
+            log::warn!("stopped without waiting longer for {}; nothing is lost by that", left.join(", "));
+        }
+    }
+}
+
+/// What the keeper does with what a commit released.
+fn release(links: Weak<Links>, notices: Sender<Notice>, feed: Arc<OnceLock<Feed>>) -> Box<dyn FnMut(Released) + Send> {
+    Box::new(move |released| match released {
+        Released::Ask { pbx, action_id, action } => match links.upgrade() {
+            Some(links) => links.ask(pbx, action_id, action),
+            None => log::debug!("a question is not asked any more, we are stopping"),
+        },
+        Released::Request { request, state, reason } => {
+            log::info!(
+                "{request}: click-to-call is {state:?}{}",
+                reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
+            );
+            if let Some(feed) = feed.get() {
+                // Too busy: the next state overtakes this one.
+                let _ = feed.tell(Happened::Request { request, state, reason });
+            }
+        }
+        Released::Placed(done) => done(Ok(())),
+        Released::Alive(number) => {
+            // Full: the main thread has enough signs of life.
+            let _ = notices.try_send(Notice::Alive(number));
+        }
+    })
+}
+
+/// The nth `[[asterisk]]` section.
+fn pbx_id(nth: usize) -> PbxId {
+    PbxId(u16::try_from(nth).expect("fewer than 65,536 exchanges"))
+}
+
+/// Opens the window where `[http] listen` says so; with nothing to listen on, there is none.
+fn open_window(config: &Config, link_key: &LinkKey, window: Window) -> Result<Option<Http>, Fault> {
+    if config.http.listen.as_slice().is_empty() {
+        return Ok(None);
+    }
+    let http = Http::start(window::setup(config, link_key.clone()), Arc::new(window))
+        .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
+    for address in http.addresses() {
+        log::info!("http: listening on {address}");
+    }
+    Ok(Some(http))
+}
+
+/// How a CRM that can only keep an address gets one for a recording; none as long as nobody can reach us.
+fn recording_link(config: &Config, key: &LinkKey) -> RecordingLink {
+    let (url, key, generation) = (config.http.public_url.clone(), key.clone(), config.http.recording_links_generation);
+    Arc::new(move |recording: &str| {
+        let url = url.as_deref()?.trim_end_matches('/');
+        Some(format!("{url}{}", crate::http::recording_path(&key, generation, recording)))
+    })
+}
+
+/// Spreads the retries of several connectors.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => u64::from(std::process::id()),
+    }
+}
+
+/// A panic of ours is a broken invariant: the process ends at once, what supervises it starts it again, and the store and
+/// the resync mend the rest. Going on without one thread would be a service that looks alive. The mark lets the next start
+/// tell which conversation we fell over.
+fn end_on_panic(config: &Config) {
+    let database = config.store.path.clone();
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        store::mark_abort(&database);
+        log::error!("a broken invariant in thread {}; the service ends", std::thread::current().name().unwrap_or("?"));
+        std::process::abort();
+    }));
+}
+
+/// Refuses limits that do not fit: running out of descriptors in a busy hour would stop deliveries one by one.
+fn check_descriptors(config: &Config) -> Result<(), Fault> {
+    let senders: usize = config.crm.iter().map(|section| usize::from(section.senders)).sum();
+    // Standard streams, database with its two files and readers, control socket and peers, signals, name resolution, alerts.
+    let http = if config.http.listen.as_slice().is_empty() { 0 } else { config.http.connections + 20 };
+    let needed = 40 + 3 * config.asterisk.len() + 3 * senders + http;
+    match process::raise_descriptor_limit() {
+        Some(limit) if limit < needed as u64 => Err(Fault {
+            code: exit::CONFIG,
+            text: format!(
+                "this configuration needs about {needed} open files and sockets, and the system allows {limit}: raise it \
+                 (LimitNOFILE= in the unit file, ulimit -n in a shell)"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The last requests to the CRMs, kept by whoever watches.
+#[derive(Debug, Default)]
+pub struct Memory {
+    pub requests: LastRequests,
+    /// Why each link is down, by the name of its exchange.
+    pub link_faults: Vec<(String, String)>,
+}

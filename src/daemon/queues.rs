@@ -1,0 +1,153 @@
+//! Every queue between threads: from, to, what it carries, how much, and what happens when it is full.
+//!
+//! There is no cycle of blocking sends: a reader may wait for `call-state`, `call-state` for the keeper, and the keeper
+//! for nobody. Whatever else sends, tries, and has an answer to being refused.
+
+use crate::asterisk::{Action, ActionId, PbxId, Text};
+use crate::call::effect::RequestState;
+use crate::store;
+
+/// One queue between threads.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    pub from: &'static str,
+    pub to: &'static str,
+    pub carries: &'static str,
+    pub capacity: usize,
+    pub when_full: &'static str,
+}
+
+/// What Asterisk says.
+pub const HEARD: Queue = Queue {
+    from: "ami-reader",
+    to: "call-state",
+    carries: "ami::FromPbx, one read of at most 32 kB each",
+    // For each exchange: 32 MB as Asterisk said it, about 65,536 events.
+    capacity: crate::ami::reader::QUEUE_READS,
+    when_full: "the reader waits, then TCP holds Asterisk back until its writetimeout",
+};
+
+/// What everybody else says.
+pub const TOLD: Queue = Queue {
+    from: "http, agi, main",
+    to: "call-state",
+    carries: "Told",
+    capacity: 1024,
+    when_full: "the request is refused (503), the caller is not identified, the reload waits",
+};
+
+/// What must be stored.
+pub const SAVES: Queue = Queue {
+    from: "call-state, control, main",
+    to: "store-keeper",
+    carries: "store::Input",
+    capacity: 4096,
+    when_full: "call-state waits until the disk has caught up",
+};
+
+/// What Asterisk is asked.
+pub const ASKED: Queue = Queue {
+    from: "call-state, store-keeper (after a commit)",
+    to: "ami-link",
+    carries: "(ActionId, Action)",
+    capacity: crate::ami::link::ACTIONS_WAITING,
+    when_full: "the question is dropped and logged: a list is asked again at the next audit, a click-to-call fails",
+};
+
+/// What becomes of batches.
+pub const OUTCOMES: Queue = Queue {
+    from: "crm-sender",
+    to: "store-keeper",
+    carries: "outbox::Delivered",
+    capacity: 64,
+    when_full: "never: there are at most as many as batches under way, and a sender waits",
+};
+
+/// What whoever watches must hear of.
+pub const ALARMS: Queue = Queue {
+    from: "store-keeper",
+    to: "main",
+    carries: "store::Alarm",
+    capacity: 256,
+    when_full: "the alarm is dropped; it is in the log",
+};
+
+/// Links and signs of life.
+pub const NOTICES: Queue = Queue {
+    from: "call-state, store-keeper",
+    to: "main",
+    carries: "Notice",
+    capacity: 256,
+    when_full: "dropped: it is in the log, and the next change of the link or the next probe says it again",
+};
+
+/// The last requests to the CRMs.
+pub const REQUESTS: Queue = Queue {
+    from: "crm-sender",
+    to: "main",
+    carries: "crm::RequestLine",
+    capacity: 256,
+    when_full: "the line is dropped: the list of last requests has a hole",
+};
+
+/// What the window wants to know of the main thread.
+pub const QUESTIONS: Queue = Queue {
+    from: "http-errand",
+    to: "main",
+    carries: "Sender<Watched>",
+    capacity: 16,
+    when_full: "the page says that it cannot be shown now",
+};
+
+/// All of them, for the documentation and the status page.
+pub const TABLE: [Queue; 9] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS];
+
+/// Something other than Asterisk happened, and what must be committed together with what follows from it.
+pub struct Told {
+    pub input: TellCalls,
+    /// Rows of the teller's own: a request and its answer, a line of the audit log.
+    pub items: Vec<store::Item>,
+    /// Let go once that is committed.
+    pub release: Vec<Released>,
+}
+
+/// What the call-state thread can be told.
+#[derive(Debug)]
+pub enum TellCalls {
+    /// For the core.
+    Input(Box<crate::call::Input>),
+    /// For nobody; comes out of the other end of the commit as [`Released::Alive`], to prove that everything moves.
+    Probe(u64),
+}
+
+/// What had to wait for a commit and may now leave.
+pub enum Released {
+    Ask {
+        pbx: PbxId,
+        action_id: ActionId,
+        action: Action,
+    },
+    Request {
+        request: Text,
+        state: RequestState,
+        reason: Option<Text>,
+    },
+    /// A click-to-call is stored and on its way.
+    Placed(crate::http::office::Done),
+    /// A [`TellCalls::Probe`] has come all the way.
+    Alive(u64),
+}
+
+/// What the main thread hears.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// A probe of this number went through call-state and a commit.
+    Alive(u64),
+    LinkUp {
+        pbx: String,
+    },
+    LinkDown {
+        pbx: String,
+        why: String,
+    },
+}

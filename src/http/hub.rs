@@ -1,0 +1,208 @@
+//! Live events: what is going on now, and who listens to it. Owned by the desk; the gate carries the bytes.
+//!
+//! A new listener gets the present state first and then every change after it; both come from here, so that nothing falls
+//! between. Each change is written once for all listeners of a kind. A listener that does not read is dropped by the gate.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::gate::{Mailbox, Post, Token};
+use super::office::{CrmStatus, PbxStatus};
+use crate::call::Record;
+
+/// Listeners at once; the next is told 503.
+pub const LISTENERS_MAX: usize = 400;
+/// Records held for new listeners. More calls than this at once: the oldest is shown again with its next change.
+const OPEN_MAX: usize = 5000;
+/// Ids of finished records that were counted, so that a later amendment is not counted again.
+const COUNTED_MAX: usize = 4096;
+
+/// What one listener wants and may see.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Filter {
+    pub extension: Option<String>,
+    /// Records of this CRM only.
+    pub crm: Option<String>,
+    pub hears_recordings: bool,
+    /// Links and backlog, too.
+    pub sees_service: bool,
+}
+
+impl Filter {
+    fn wants(&self, record: &Record) -> bool {
+        let is_at = |extension: &String| {
+            record.extension.as_ref() == Some(extension)
+                || record.direction == crate::call::record::Direction::Internal
+                    && record.from.as_ref() == Some(extension)
+        };
+        self.crm.as_ref().is_none_or(|crm| record.crm.as_ref() == Some(crm))
+            && self.extension.as_ref().is_none_or(is_at)
+    }
+}
+
+/// What is going on, and who listens.
+#[derive(Debug, Default)]
+pub struct Hub {
+    listeners: HashMap<Token, Filter>,
+    /// Records that are not final, by id.
+    open: BTreeMap<String, Record>,
+    pbxs: BTreeMap<String, PbxStatus>,
+    crms: BTreeMap<String, CrmStatus>,
+    counted: VecDeque<String>,
+    /// Finished records by (pbx, direction, status).
+    pub finished: BTreeMap<(String, &'static str, &'static str), u64>,
+}
+
+impl Hub {
+    pub fn listeners(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Adds a listener, who is first told what is going on; false if there are too many.
+    pub fn join(&mut self, token: Token, filter: Filter, origin: Option<String>, gate: &Mailbox) -> bool {
+        if self.listeners.len() >= LISTENERS_MAX {
+            return false;
+        }
+        let calls: Vec<Record> = self.open.values().filter(|r| filter.wants(r)).map(|r| shown(r, &filter)).collect();
+        let mut state = json!({ "calls": calls });
+        if filter.sees_service {
+            state["pbxs"] = json!(self.pbxs.values().collect::<Vec<_>>());
+            state["crms"] = json!(self.crms.values().collect::<Vec<_>>());
+        }
+        let mut answer = super::answer::Answer::events();
+        if let Some(origin) = origin {
+            answer = answer.with("Access-Control-Allow-Origin", origin).with("Vary", "Origin");
+        }
+        gate.send(Post::Answer(token, answer));
+        gate.send(Post::Event(token, event("state", &state)));
+        self.listeners.insert(token, filter);
+        true
+    }
+
+    pub fn leave(&mut self, token: Token) {
+        self.listeners.remove(&token);
+    }
+
+    /// A record changed.
+    pub fn record(&mut self, record: Record, gate: &Mailbox) {
+        // One event for those who hear recordings, one for those who do not; made when the first listener wants it.
+        let mut with: Option<Arc<[u8]>> = None;
+        let mut without: Option<Arc<[u8]>> = None;
+        for (token, filter) in self.listeners.iter().filter(|(_, filter)| filter.wants(&record)) {
+            let made = if filter.hears_recordings { &mut with } else { &mut without };
+            let bytes = made.get_or_insert_with(|| event("call", &shown(&record, filter)));
+            gate.send(Post::Event(*token, Arc::clone(bytes)));
+        }
+        if record.status.is_final() {
+            let was_open = self.open.remove(&record.id).is_some();
+            self.count(&record, was_open);
+        } else {
+            self.note(record);
+        }
+    }
+
+    /// A record that was open before anything was told.
+    pub fn note(&mut self, record: Record) {
+        if record.status.is_final() {
+            return;
+        }
+        if self.open.len() >= OPEN_MAX && !self.open.contains_key(&record.id) {
+            self.open.pop_first();
+        }
+        self.open.insert(record.id.clone(), record);
+    }
+
+    /// Records that still count as open here.
+    pub fn open_calls(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn link(&mut self, pbx: PbxStatus, gate: &Mailbox) {
+        self.tell_service(&event("link", &pbx), gate);
+        self.pbxs.insert(pbx.name.clone(), pbx);
+    }
+
+    pub fn backlog(&mut self, crm: CrmStatus, gate: &Mailbox) {
+        let changed = self.crms.get(&crm.name) != Some(&crm);
+        if changed {
+            self.tell_service(&event("backlog", &crm), gate);
+            self.crms.insert(crm.name.clone(), crm);
+        }
+    }
+
+    pub fn pbx(&self, name: &str) -> Option<&PbxStatus> {
+        self.pbxs.get(name)
+    }
+
+    pub fn pbxs(&self) -> impl Iterator<Item = &PbxStatus> {
+        self.pbxs.values()
+    }
+
+    /// Keeps proxies from closing quiet connections, and finds out who is gone.
+    pub fn heartbeat(&self, gate: &Mailbox) {
+        let beat: Arc<[u8]> = Arc::from(&b":\n\n"[..]);
+        for token in self.listeners.keys() {
+            gate.send(Post::Event(*token, Arc::clone(&beat)));
+        }
+    }
+
+    fn tell_service(&self, bytes: &Arc<[u8]>, gate: &Mailbox) {
+        for (token, _) in self.listeners.iter().filter(|(_, filter)| filter.sees_service) {
+            gate.send(Post::Event(*token, Arc::clone(bytes)));
+        }
+    }
+
+    fn count(&mut self, record: &Record, was_open: bool) {
+        if !was_open && self.counted.contains(&record.id) {
+            return;
+        }
+        if self.counted.len() >= COUNTED_MAX {
+            self.counted.pop_front();
+        }
+        self.counted.push_back(record.id.clone());
+        let key = (record.pbx.clone(), direction(record), status(record));
+        *self.finished.entry(key).or_default() += 1;
+    }
+}
+
+/// A record as this listener may see it.
+pub fn shown(record: &Record, filter: &Filter) -> Record {
+    let mut record = record.clone();
+    if !filter.hears_recordings {
+        record.recordings.clear();
+    }
+    record
+}
+
+fn direction(record: &Record) -> &'static str {
+    use crate::call::record::Direction;
+    match record.direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+        Direction::Internal => "internal",
+    }
+}
+
+fn status(record: &Record) -> &'static str {
+    use crate::call::record::Status;
+    match record.status {
+        Status::Ringing => "ringing",
+        Status::InProgress => "in_progress",
+        Status::Completed => "completed",
+        Status::Missed => "missed",
+        Status::NoAnswer => "no_answer",
+        Status::Busy => "busy",
+        Status::Failed => "failed",
+        Status::Cancelled => "cancelled",
+    }
+}
+
+/// One Server-Sent Event. JSON has no line feeds of its own, so one `data` line holds it.
+fn event(name: &str, value: &impl serde::Serialize) -> Arc<[u8]> {
+    let mut bytes = format!("event: {name}\ndata: ").into_bytes();
+    serde_json::to_writer(&mut bytes, value).expect("our own types have an image in JSON");
+    bytes.extend_from_slice(b"\n\n");
+    bytes.into()
+}

@@ -1,0 +1,68 @@
+//! One commit: everything pending, in one transaction.
+
+use super::pending::{Note, Pending};
+use crate::store::error::StoreError;
+use crate::store::sqlite::Database;
+use crate::store::sqlite::history::Writing;
+
+/// Writes all of `pending`. What cannot ever be stored is skipped and counted, so that it does not keep the rest from
+/// being stored. Answers how many things those were.
+///
+/// # Errors
+/// If the database fails; `pending` is then to be written again.
+pub fn commit(database: &Database, pending: &mut Pending, writing: Writing) -> Result<u64, StoreError> {
+    database.transaction(|| {
+        let mut unstorable = 0;
+        let mut skip = |what: &str, done: Result<(), StoreError>| match done {
+            Err(StoreError::Unstorable { why }) => {
+                log::error!("{what}: cannot be stored and is left out: {why}");
+                unstorable += 1;
+                Ok(())
+            }
+            done => done,
+        };
+        // First what became of earlier revisions, so that a newer one of the same commit is queued anew.
+        for fate in &pending.fates {
+            let done = database
+                .destination(&fate.destination)
+                .and_then(|id| database.apply((id, fate.kind), &fate.item, fate.sent, &fate.fate, writing.at_ms));
+            skip(&fate.item, done)?;
+        }
+        for (id, conversation) in &pending.conversations {
+            skip(id, database.save_conversation(id, &conversation.pbx, conversation.open.as_deref()))?;
+            if let Some(into) = &conversation.joined_into {
+                skip(id, database.save_joined(id, into, writing.at_ms))?;
+            }
+        }
+        for pending in pending.records.values_mut() {
+            let at_ms = pending.changed_at_ms;
+            let done = database.save_record(&mut pending.record, pending.delivered, Writing { at_ms, ..writing });
+            skip(&pending.record.id, done)?;
+        }
+        for (id, amendment, at_ms) in &pending.amendments {
+            skip(id, database.amend(id, amendment, *at_ms).map(drop))?;
+        }
+        for request in &pending.requests {
+            skip(&request.request, database.save_request(request))?;
+        }
+        for audit in &pending.audits {
+            skip("an audit line", database.save_audit(audit))?;
+        }
+        for (key, value) in &pending.settings {
+            skip(key, database.save_setting(key, value))?;
+        }
+        for ((name, item), text) in &pending.told {
+            skip(item, database.destination(name).and_then(|id| database.save_told(id, item, text)))?;
+        }
+        for (name, note) in &pending.notes {
+            let done = database.destination(name).and_then(|id| match note {
+                Note::Up => database.note_up(id, writing.at_ms),
+                Note::Down { since_ms, next_try_ms, tries, why } => {
+                    database.note_down(id, *since_ms, *next_try_ms, *tries, why, writing.at_ms)
+                }
+            });
+            skip(name, done)?;
+        }
+        Ok(unstorable)
+    })
+}

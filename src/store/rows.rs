@@ -1,0 +1,90 @@
+//! What the store keeps beside calls, and what it tells about itself: plain values.
+
+use serde::Serialize;
+
+/// A click-to-call request and the answer it was given; the same request within 24 hours gets the same answer.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RequestRow {
+    /// The CRM (`X-PIN-Key`) that asked; ids are unique within it.
+    pub crm: String,
+    pub request: String,
+    /// The answer as JSON.
+    pub answer: String,
+    pub at_ms: i64,
+}
+
+/// One line of the click-to-call audit log.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct AuditRow {
+    pub at_ms: i64,
+    pub crm: String,
+    /// The CRM user who clicked.
+    pub user: Option<String>,
+    pub request: Option<String>,
+    pub from: String,
+    pub to: String,
+    /// `placed`, or why it was refused.
+    pub outcome: String,
+    /// Address of the peer.
+    pub peer: Option<String>,
+}
+
+/// How one destination of the outbox stands.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct DestinationState {
+    pub name: String,
+    /// Rows that wait to be sent, parked ones not counted.
+    pub waiting: u64,
+    pub parked: u64,
+    /// When the oldest waiting change came to be.
+    pub oldest_ms: Option<i64>,
+    /// Set while the destination is down.
+    pub down_since_ms: Option<i64>,
+    /// When it is tried again, while down.
+    pub next_try_ms: Option<i64>,
+    pub tries: u32,
+    /// The last fault of the destination itself, kept after it recovered.
+    pub last_error: Option<String>,
+    pub last_error_ms: Option<i64>,
+    /// When something was last taken by it.
+    pub last_success_ms: Option<i64>,
+}
+
+/// One record that waits for one destination.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct OutboxRow {
+    /// What `outbox drop` and `outbox retry` take.
+    pub id: i64,
+    pub destination: String,
+    /// Id of the record (of the conversation, for a history).
+    pub item: String,
+    pub revision: u64,
+    /// Since when something of it is undelivered.
+    pub since_ms: i64,
+    /// When its newest state came to be.
+    pub changed_at_ms: i64,
+    pub tries: u32,
+    pub last_error: Option<String>,
+    /// Why it is not sent any more until it changes or is retried by hand.
+    pub parked: Option<String>,
+}
+
+/// Which rows of the outbox an order is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rows {
+    One(i64),
+    /// All rows of one destination.
+    Of(String),
+    All,
+}
+
+/// What `forget NUMBER` removed.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Forgotten {
+    pub records: u64,
+    pub outbox_rows: u64,
+    /// (PBX, file) of every recording of those calls, for whoever removes files.
+    pub recordings: Vec<(String, String)>,
+    /// (CRM, record id) of what was removed, for telling the CRM.
+    pub told: Vec<(String, String)>,
+}
