@@ -77,7 +77,7 @@
     const list = make("ul", "steps");
     for (const step of timeline || []) {
       const what = make("span", "", word(`step_${step.step}`));
-      for (const detail of [step.who, step.at_place, step.to && `→ ${step.to}`, step.how]) {
+      for (const detail of [step.who, step.at_place, step.to && `→ ${step.to}`, step.how && Words.orItself("how", step.how)]) {
         if (detail) what.append(" ", stranger(detail));
       }
       if (step.seconds) what.append(` · ${span(step.seconds)}`);
