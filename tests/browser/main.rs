@@ -40,9 +40,9 @@ fn call(id: &str, status: Status, ago_s: i64, more: serde_json::Value) -> Record
 fn timeline(ago_s: i64) -> serde_json::Value {
     let at = |s: i64| pinconnector::clock::rfc3339(Now::read().wall_ms - (ago_s - s) * 1000);
     json!([
-        { "at": at(0), "step": "enter", "at_place": "+74951234500" },
+        { "at": at(0), "step": "enter", "where": "+74951234500" },
         { "at": at(1), "step": "greeting", "seconds": 4.0 },
-        { "at": at(5), "step": "queue", "at_place": "sales" },
+        { "at": at(5), "step": "queue", "where": "sales" },
         { "at": at(6), "step": "ring", "who": "101", "seconds": 7.0 },
         { "at": at(6), "step": "ring", "who": "102", "seconds": 7.0 },
         { "at": at(13), "step": "answer", "who": "102" },
