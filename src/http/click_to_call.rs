@@ -198,7 +198,7 @@ fn auto_answer(channel: &str) -> Vec<(Box<str>, Box<str>)> {
 
 /// One click.
 #[derive(Debug)]
-pub struct Click {
+pub(super) struct Click {
     pub crm: String,
     pub request: String,
     pub pbx: String,
@@ -273,7 +273,7 @@ pub fn state_name(state: RequestState) -> &'static str {
 
 /// The clicks of the last 24 hours, newest last.
 #[derive(Debug, Default)]
-pub struct Book {
+pub(super) struct Book {
     clicks: VecDeque<Click>,
 }
 
