@@ -143,6 +143,9 @@ impl Calls {
         channel.ring_from = Some(wall);
         if channel.decides.is_some() {
             self.rang(key, uniqueid);
+        } else {
+            // A click's agent: his leg decides no phone, but whoever clicked wants to know.
+            self.click_progress(key);
         }
         self.touch(key);
     }
