@@ -63,7 +63,10 @@ fn a_reverse_proxy_opens_nothing() {
     for (how, lines) in [
         ("as it comes", ""),
         ("with 1.1", "proxy_http_version 1.1; proxy_set_header Connection \"\";"),
-        ("as the manuals say", "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"),
+        (
+            "as the manuals say",
+            "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+        ),
         ("with localhost in it", "proxy_http_version 1.1; proxy_set_header Host localhost;"),
     ] {
         let hides = lines.contains("1.1") && !lines.contains("X-Forwarded");

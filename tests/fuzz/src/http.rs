@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use pinconnector::asterisk::PbxId;
 use pinconnector::clock::Now;
 use pinconnector::http::click_to_call::read_json;
-use pinconnector::http::guard::Guard;
+use pinconnector::http::guard::{Guard, Scene};
 use pinconnector::http::office::{Crm, Pbx};
 use pinconnector::http::recordings::{Wanted, wanted};
 use pinconnector::http::request::{BODY_BYTES_MAX, HEAD_BYTES_MAX, Head, Plus, decode, form_value};
@@ -81,7 +81,8 @@ fn click(input: &[u8]) {
         };
         let mut guard = Guard::new(ClickToCallSettings::default());
         let zone = jiff::tz::TimeZone::UTC;
-        if let Ok(passed) = guard.check(&asked, &crm, &pbx, numbers, 0, Now::default(), &zone) {
+        let scene = Scene { crm: &crm, pbx: &pbx, numbers, zone: &zone, under_way: 0, now: Now::default() };
+        if let Ok(passed) = guard.check(&asked, &scene) {
             assert!(passed.dialled.bytes().all(|b| b.is_ascii_digit() || b == b'+'), "{}", passed.dialled);
             assert!(passed.dialled.len() <= 34);
             assert_eq!(passed.context, "from-internal");
