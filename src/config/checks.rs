@@ -100,6 +100,14 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
 }
 
 fn window(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    if let Ok(numbers) = Numbers::new(&config.numbers)
+        && let Err(problems) = config.agi.check(&numbers)
+    {
+        for problem in problems {
+            let place = format!("[agi] {}", problem.key);
+            found.push(Problem::error(&place, problem.message).at_line(document.section_line("agi", 0)));
+        }
+    }
     for (section, problems) in [("http", config.http.problems()), ("click_to_call", config.click_to_call.problems())] {
         for problem in problems {
             let place = format!("[{section}] {}", problem.key);

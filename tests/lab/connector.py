@@ -58,7 +58,7 @@ class Connector:
             "numbers": 'region = "RU"\n',
             "store": f"path = {json.dumps(str(self.database))}\n",
             "http": f'listen = "{self.http}"\n',
-            "agi": f'listen = "{lane.connector}:4573"\n',
+            "agi": f'listen = ["{lane.connector}:4573"]\n',
             "[asterisk]": f'name = "lab"\nhost = "{ami[0]}"\nport = {ami[1]}\nusername = "pinconnector"\nsecret = "{SECRET}"\n',
             "[crm]": f'name = "{self.office.crm.key}"\nkind = "webhook"\nurl = "{self.office.crm.url}"\nsecret = "{self.office.crm.secret}"\ntimeout_s = 3\nconnect_timeout_s = 2\n',
         }

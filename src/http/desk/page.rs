@@ -27,6 +27,7 @@ const RECENT: usize = 60;
 const INDEX: &str = include_str!("../page/index.html");
 const LOGIN: &str = include_str!("../page/login.html");
 const SCRIPT: &str = include_str!("../page/page.js");
+const LOGIN_SCRIPT: &str = include_str!("../page/login.js");
 const WORDS: &str = include_str!("../page/words.js");
 const STYLE: &str = include_str!("../page/page.css");
 const ICON: &str = include_str!("../page/icon.svg");
@@ -39,6 +40,7 @@ pub(super) fn asset(request: &Request, path: &str) -> Option<Answer> {
     }
     let (content_type, text) = match path {
         "/page/page.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "/page/login.js" => ("text/javascript; charset=utf-8", LOGIN_SCRIPT),
         "/page/words.js" => ("text/javascript; charset=utf-8", WORDS),
         "/page/page.css" => ("text/css; charset=utf-8", STYLE),
         "/page/icon.svg" | "/favicon.ico" => ("image/svg+xml", ICON),
