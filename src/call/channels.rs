@@ -31,6 +31,7 @@ impl Calls {
         } else {
             self.claim_originate(pbx, key);
         }
+        self.identified_early(pbx, &leg.uniqueid);
     }
 
     /// Enters a channel into the conversation it belongs to by Linkedid, or into a new one. `None` for channels that
