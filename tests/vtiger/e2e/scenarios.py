@@ -12,6 +12,7 @@ import urllib.request
 from connector import call, wire_time
 from database import quoted
 from office import squeezed
+from standin import MailServer
 
 SCENARIOS = []
 HOSTILE = "\"><script>alert('calls')</script><img src=x onerror=alert('calls')>"
@@ -962,6 +963,37 @@ def a_bar_says_when_telephony_is_down_and_click_to_call_says_so_at_once(office):
     answer = office.as_user("calls_op2").action("ClickToCall", mode="place", number="84957654321", record="")
     office.heartbeat()
     assert answer["result"]["reason"] == "connector_silent", answer
+
+
+@scenario
+def administrators_get_one_letter_after_ten_minutes_and_one_when_it_is_back(office):
+    if not os.environ.get("VTIGER_ROOT"):
+        return "VTIGER_ROOT is not given"
+    mail = MailServer()
+    before = office.db.rows("SELECT id, server, server_port, smtp_auth FROM vtiger_systems WHERE server_type = 'email'")
+    office.db.run("DELETE FROM vtiger_systems WHERE server_type = 'email'; INSERT INTO vtiger_systems (id, server, server_port, server_username, server_password, server_type, smtp_auth, from_email_field) "
+                  "VALUES (9001, '127.0.0.1:%d', 0, '', '', 'email', '0', 'crm@example.ru')" % mail.port)
+
+    def letters():
+        _cli(office, "minute")
+        return [subject for subject in mail.subjects() if "End to end" in subject]
+
+    try:
+        office.heartbeat()
+        assert letters() == []
+        silence = "UPDATE vtiger_calls_connector SET heard_at = UNIX_TIMESTAMP() - %d WHERE id = " + str(office.connector_id)
+        office.db.run(silence % 500)
+        assert letters() == [], "not before ten minutes"
+        office.db.run(silence % 700)
+        assert len(letters()) == 1 and "Telephony is down" in letters()[0], mail.subjects()
+        office.heartbeat()
+        assert len(letters()) == 2 and "Telephony is back" in letters()[1], mail.subjects()
+    finally:
+        mail.close()
+        office.db.run("DELETE FROM vtiger_systems WHERE id = 9001")
+        for row in before:
+            office.db.run("INSERT INTO vtiger_systems (id, server, server_port, smtp_auth, server_type) VALUES (%s, %s, %s, %s, 'email')" % (row[0], quoted(row[1]), row[2], quoted(row[3])))
+        office.heartbeat()
 
 
 # Follow-up and dashboard -----------------------------------------------------------------------------------------------------------------
