@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 
-from connector import call, wire_time
+from connector import Connector, call, wire_time
 from database import quoted
 from office import squeezed
 from standin import MailServer
@@ -894,6 +894,39 @@ def nonsense_is_no_extension(office):
     session = office.as_user("calls_op1")
     for pbx, extension in (("", "x"), ("", "1"), ("", "101; drop"), ("mars", "101")):
         assert not session.action("Seat", mode="take", pbx=pbx, extension=extension)["success"], (pbx, extension)
+
+
+@scenario
+def two_connectors_with_the_same_extensions_share_nothing(office):
+    known = office.db.one("SELECT id FROM vtiger_calls_connector WHERE wire_key = 'e2e-other'")
+    if not known:
+        assert office.settings("connector", name="Other office", key="e2e-other", url="")["success"]
+        known = office.db.one("SELECT id FROM vtiger_calls_connector WHERE wire_key = 'e2e-other'")
+    other = Connector(office.url, "e2e-other", office.settings("show_secret", id=known)["result"]["secret"])
+    other.ask("heartbeat", sent_at=wire_time(time.time()), region="RU", last_digits=7, pbxs=[{"pbx": "ekb", "up": True}])
+    office.reach(False)
+    user = office.users["calls_op2"]
+    office.db.run("UPDATE vtiger_users SET phone_crm_extension = 'ekb/102' WHERE id = %d" % user)
+    try:
+        number = office.fresh_number()
+        record = call(status="missed", client_number=number, pbx="ekb", extension="102")
+        mine, theirs = office.connector.send(record)[record["id"]], other.send(record)[record["id"]]
+        assert mine["result"] == theirs["result"] == "saved" and mine["crm_id"] != theirs["crm_id"], "an id is one connector's"
+        request = office.as_user("calls_op2").action("ClickToCall", mode="place", number="84957654321", record="")["result"]
+        assert request["state"] == "waiting", request
+
+        def calls(connector):
+            return [one["call"]["request"] for one in connector.ask("commands", wait_s=0)["commands"] if one["command"] == "call"]
+
+        assert request["request"] in calls(other) and request["request"] not in calls(office.connector)
+        extensions = {one["user"]: one["extensions"] for one in office.connector.ask("users")["users"]}
+        assert extensions[str(user)] == [], "the other exchange's extension"
+        assert [own["extension"] for own in {one["user"]: one["extensions"] for one in other.ask("users")["users"]}[str(user)]] == ["102"]
+        office.connector.ask("forget", number=number)
+        assert office.db.call(theirs["crm_id"]), "forget is for one's own calls"
+        other.ask("commands", wait_s=0, done=[{"id": one["id"], "ok": True} for one in other.ask("commands", wait_s=0)["commands"]])
+    finally:
+        office.db.run("UPDATE vtiger_users SET phone_crm_extension = '102' WHERE id = %d; DELETE FROM vtiger_calls_connector WHERE id = %s" % (user, known))
 
 
 # Settings -----------------------------------------------------------------------------------------------------------------------------
