@@ -206,9 +206,10 @@ impl Calls {
                 self.gone(pbx, key, &uniqueid, None);
             }
         }
-        // The oldest first: who called before who was called.
+        // Who called before who was called. Asterisk lists them in any order, and both are as many whole seconds old; but the
+        // first channel of a conversation gave it its Linkedid.
         let mut channels: Vec<&ListedChannel> = listing.channels.iter().collect();
-        channels.sort_by_key(|c| std::cmp::Reverse(c.duration_s));
+        channels.sort_by_key(|c| (c.leg.linkedid != c.leg.uniqueid, std::cmp::Reverse(c.duration_s)));
         for listed in channels {
             self.take_in(pbx, listed);
         }

@@ -142,9 +142,10 @@ class Ami:
 class Capture:
     """Writes what a session receives to `path` (.ami), and when each message was complete to the `.timing` beside it."""
 
-    def __init__(self, path):
+    def __init__(self, path, began=None):
+        """`began`: the moment the clock of the `.timing` starts, by time.monotonic(); of several parts it is the first one's."""
         self.path = path
-        self.began = time.monotonic()
+        self.began = time.monotonic() if began is None else began
         self._out = open(path, "wb")
         self._timing = open(path.with_suffix(".timing"), "w")
         self._start = 0  # byte offset of the message that is coming in

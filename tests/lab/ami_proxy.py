@@ -7,12 +7,15 @@ import socket
 import threading
 import time
 
+from .ami import Capture
+
 
 class AmiProxy:
-    """Listens on `address`, connects to `asterisk` for each connection it gets."""
+    """Listens on `address`, connects to `asterisk` for each connection it gets. With `folder`, what the connector hears is kept
+    there, a `connector_partN.ami` for each connection, as `pinconnector replay` reads it."""
 
-    def __init__(self, address, asterisk):
-        self.asterisk = asterisk
+    def __init__(self, address, asterisk, folder=None):
+        self.asterisk, self.folder = asterisk, folder
         self.swallowed = []          # names of events that were not passed on
         self._swallow = None
         self._piece = None           # (bytes at a time, seconds between)
@@ -23,6 +26,7 @@ class AmiProxy:
         self._pairs = set()
         self._mutex = threading.Lock()
         self.connections = 0
+        self._began = time.monotonic()
         self._listener = socket.create_server(address)
         self.address = self._listener.getsockname()
         threading.Thread(target=self._accept, name="ami-proxy", daemon=True).start()
@@ -83,10 +87,11 @@ class AmiProxy:
             pair = (near, far)
             with self._mutex:
                 self._pairs.add(pair)
-            threading.Thread(target=self._pass, args=(pair, near, far, self._upward), daemon=True).start()
-            threading.Thread(target=self._pass, args=(pair, far, near, self._downward), daemon=True).start()
+            capture = Capture(self.folder / f"connector_part{self.connections}.ami", self._began) if self.folder else None
+            threading.Thread(target=self._pass, args=(pair, near, far, self._upward, None), daemon=True).start()
+            threading.Thread(target=self._pass, args=(pair, far, near, self._downward, capture), daemon=True).start()
 
-    def _pass(self, pair, source, sink, deliver):
+    def _pass(self, pair, source, sink, deliver, capture):
         rest = b""
         while True:
             try:
@@ -94,19 +99,21 @@ class AmiProxy:
                 if not data:
                     break
                 self._flowing.wait()
-                rest = deliver(rest + data, sink)
+                rest = deliver(rest + data, sink, capture)
             except OSError:
                 break
         self._close(pair)
+        if capture:
+            capture.close()
 
-    def _upward(self, data, sink):
+    def _upward(self, data, sink, _):
         sink.sendall(data)
         return b""
 
-    def _downward(self, data, sink):
+    def _downward(self, data, sink, capture):
         condition = self._swallow
         if condition is None:
-            self._send(data, sink)
+            self._send(data, sink, capture)
             return b""
         *whole, rest = data.split(b"\r\n\r\n")
         for message in whole:
@@ -115,10 +122,12 @@ class AmiProxy:
             if name and condition(name, fields):
                 self.swallowed.append(name)
             else:
-                self._send(message + b"\r\n\r\n", sink)
+                self._send(message + b"\r\n\r\n", sink, capture)
         return rest
 
-    def _send(self, data, sink):
+    def _send(self, data, sink, capture):
+        if capture:
+            capture.received(data)
         if self._piece is None:
             sink.sendall(data)
             return

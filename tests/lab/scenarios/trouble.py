@@ -16,10 +16,10 @@ from ..story import Plan, Phones, Story
 TROUBLES = []
 
 
-def trouble(title, proxy=False, sections=None):
-    """`proxy`: an AmiProxy stands between Asterisk and the connector. `sections`: see Connector."""
+def trouble(title, sections=None):
+    """`sections`: see Connector."""
     def register(function):
-        function.title, function.proxy, function.sections = title, proxy, sections
+        function.title, function.sections = title, sections
         TROUBLES.append(function)
         return function
     return register
@@ -32,13 +32,13 @@ class Scene:
         self.office = office
         self.phones = Phones()
         self.stories = []
-        self.proxy = AmiProxy((office.lane.connector, 5038), office.asterisk.ami_address) if plan.proxy else None
+        # Between Asterisk and the connector: for bad lines, and to keep what the connector hears.
+        self.proxy = AmiProxy((office.lane.connector, 5038), office.asterisk.ami_address, office.folder)
         try:
-            self.connector = Connector(office, ami=self.proxy.address if self.proxy else None, sections=plan.sections)
+            self.connector = Connector(office, ami=self.proxy.address, sections=plan.sections)
             self.connector.start()
         except BaseException:
-            if self.proxy:
-                self.proxy.close()
+            self.proxy.close()
             raise
 
     def close(self):
@@ -46,8 +46,7 @@ class Scene:
             self.connector.thaw()
             status = self.connector.stop()
             assert status == 0, f"pinconnector ended with {status} on SIGTERM: {self.connector.tail()}"
-        if self.proxy:
-            self.proxy.close()
+        self.proxy.close()
 
     def story(self, name):
         story = Story(Plan(name, _nothing, ("22",)), self.office, self.phones)
@@ -291,7 +290,7 @@ def crm_refuses_one(scene):
     scene.wait_for_all(20)
 
 
-@trouble("the line to Asterisk is cut in mid-call: calls go on, and one ends meanwhile", proxy=True)
+@trouble("the line to Asterisk is cut in mid-call: calls go on, and one ends meanwhile")
 def line_cut(scene):
     goes_on, call_a, _, did_a = scene.talk("goes on")
     ends, call_b, _, did_b = scene.talk("ends while the line is cut")
@@ -314,7 +313,7 @@ def line_cut(scene):
     scene.wait_for_all()
 
 
-@trouble("the line to Asterisk falls silent without a word", proxy=True)
+@trouble("the line to Asterisk falls silent without a word")
 def line_silent(scene):
     s, call, _, did = scene.talk("goes on")
     scene.arrived(s, "in_progress")
@@ -355,7 +354,7 @@ def asterisk_crashes(scene):
     scene.wait_for_all()
 
 
-@trouble("Hangup events are swallowed: the audit ends the calls", proxy=True, sections={"[asterisk]": "audit_s = 5\n"})
+@trouble("Hangup events are swallowed: the audit ends the calls", sections={"[asterisk]": "audit_s = 5\n"})
 def hangup_swallowed(scene):
     scene.proxy.swallow(lambda name, fields: name in ("Hangup", "BridgeLeave", "BridgeDestroy", "HangupRequest", "SoftHangupRequest", "Cdr"))
     s, call, _, did = scene.talk("its end is swallowed")
@@ -367,7 +366,7 @@ def hangup_swallowed(scene):
     scene.wait_for_all(20)
 
 
-@trouble("the first events of a call are swallowed: the audit takes it in", proxy=True, sections={"[asterisk]": "audit_s = 5\n"})
+@trouble("the first events of a call are swallowed: the audit takes it in", sections={"[asterisk]": "audit_s = 5\n"})
 def beginning_swallowed(scene):
     scene.proxy.swallow(lambda name, fields: True)
     s, call, _, did = scene.talk("its beginning is swallowed")
