@@ -140,7 +140,14 @@ impl Calls {
             }
             ChannelState::Ringing => self.rings(key, &leg.uniqueid),
             ChannelState::Up => self.is_up(key, &leg.uniqueid),
-            ChannelState::Down | ChannelState::Busy | ChannelState::Other(_) => {}
+            // Asterisk itself has told this caller Busy or Congestion.
+            ChannelState::Busy => {
+                let conversation = self.conversation_mut(key);
+                if conversation.channel(&leg.uniqueid).is_some_and(|c| c.role == Role::Caller) {
+                    conversation.dialplan_refused = true;
+                }
+            }
+            ChannelState::Down | ChannelState::Other(_) => {}
         }
     }
 
@@ -186,7 +193,9 @@ impl Calls {
         if channel.ring_from.is_some() {
             channel.ring_until.get_or_insert(wall);
         }
-        let agents = channel.phone.is_some() && channel.decides.is_none();
+        // Whoever an Originate called first has taken it: the agent, or the customer of a dialler.
+        let agents = channel.decides.is_none()
+            && (channel.phone.is_some() || channel.is_client && channel.role == Role::Originated);
         if let Some(click) = &mut conversation.click
             && agents
         {
@@ -362,11 +371,16 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         let root = conversation.root_of(dialler)?;
         let by_client = root.is_client;
+        let dialler_called = by_client && root.role == Role::Originated;
         match party {
             Party::Local => None,
             Party::Extension(extension) => {
                 if conversation.direction.is_none() {
                     conversation.direction = Some(Direction::Internal);
+                }
+                // The colleague a dialler found for the customer it called.
+                if dialler_called && conversation.from.is_none() {
+                    conversation.from = Some(extension.clone());
                 }
                 let phone = PhoneKey::Extension(extension.clone());
                 self.click_reaches_extension(key, extension);
@@ -388,12 +402,21 @@ impl Calls {
                         .map(|phone| Place { phone, is_client: false });
                 }
                 let extension = ours?;
+                let (begins, born) = (conversation.direction.is_none(), conversation.born);
                 conversation.direction = Some(Direction::Outgoing);
                 conversation.trunk = Some(trunk.clone());
+                if conversation.to.is_none() {
+                    conversation.to.clone_from(&number);
+                }
                 if number.is_some() {
                     conversation.client_number = number;
                 }
-                self.callers_phone(key, &extension).map(|phone| Place { phone, is_client: true })
+                let clicked = conversation.click.is_some();
+                let phone = self.callers_phone(key, &extension)?;
+                if begins && clicked {
+                    self.conversation_mut(key).phones[phone].started = born;
+                }
+                Some(Place { phone, is_client: true })
             }
         }
     }
@@ -831,7 +854,9 @@ impl Conversation {
         if let Some(queue) = self.queue.as_ref().filter(|q| q.left.is_none()) {
             self.phones[index].queue.get_or_insert_with(|| queue.name.clone());
         }
-        if let Some(transfer) = self.pending_transfer.clone() {
+        if let Some(transfer) = &mut self.pending_transfer {
+            transfer.tried = true;
+            let transfer = transfer.clone();
             self.mark_transfer(&transfer.from, transfer.from_phone, index, super::record::TransferKind::Blind);
         }
     }

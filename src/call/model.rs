@@ -251,6 +251,12 @@ pub struct Menu {
     pub keys: Vec<String>,
     /// It is being played: what comes next is a key.
     pub open: bool,
+    /// Keys pressed in it so far, where we may hear them (`DTMFEnd`).
+    #[serde(default)]
+    pub heard: String,
+    /// It is made with Read, which puts the keys into a variable and goes on at the same place.
+    #[serde(default)]
+    pub reads: bool,
 }
 
 /// The client's stay in a queue.
@@ -306,6 +312,9 @@ pub struct PendingTransfer {
     pub from_phone: Option<usize>,
     /// The extension dialled, should no phone be tried.
     pub exten: String,
+    /// A phone was tried for it.
+    #[serde(default)]
+    pub tried: bool,
 }
 
 /// A Dial seen on a Local channel's far end before anything said who is behind the near one.
