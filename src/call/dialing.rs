@@ -7,7 +7,7 @@ use super::model::{
     Channel, Conversation, DialEnd, Fate, MAX_ENDED_CHANNELS, MAX_PHONES, Party, Phone, PhoneKey, Role, Stage,
 };
 use super::record::step;
-use super::record::{Direction, StepKind};
+use super::record::{Direction, EndedBy, StepKind};
 use super::{Calls, Key, target};
 use crate::asterisk::channel::Half;
 use crate::asterisk::{ChannelState, DialStatus, HangupCause, Leg, PbxId, Text, Uniqueid};
@@ -353,6 +353,9 @@ impl Calls {
         let rang = channel.ring_from.is_some();
         let phone = &mut conversation.phones[place.phone];
         // Tried again: what it did with the client before is over.
+        if phone.gave_away {
+            phone.ended_by = Some(EndedBy::Us);
+        }
         phone.parked = false;
         phone.gave_away = false;
         phone.ended = None;
@@ -602,6 +605,9 @@ impl Calls {
             && !(refused && channel.role == Role::Caller)
         {
             channel.asked_hangup = Some(asked);
+        }
+        if let Some(consultation) = self.consultation_of(pbx, &leg.uniqueid) {
+            self.conversation_mut(consultation).guest_asked_hangup.get_or_insert(asked.0);
         }
     }
 

@@ -13,6 +13,8 @@ const MAX_VARIABLES: usize = 32;
 const MAX_VARIABLE_LEN: usize = 1_024;
 /// Keys of a menu that are kept; a child with a phone presses more.
 const MAX_KEYS: usize = 32;
+/// The shortest key and pause (ITU-T Q.24): the same key sooner is the same event again.
+const KEY_MS: i64 = 80;
 
 impl Calls {
     /// `Newexten`: a channel starts an application.
@@ -91,13 +93,14 @@ impl Calls {
                 let context = leg.context.to_string();
                 let known = conversation.menu.take();
                 let new = known.as_ref().is_none_or(|m| m.context != context);
-                let (keys, heard) = known.map(|m| (m.keys, m.heard)).unwrap_or_default();
+                let (keys, heard, heard_at) = known.map(|m| (m.keys, m.heard, m.heard_at)).unwrap_or_default();
                 conversation.menu = Some(Menu {
                     context: context.clone(),
                     exten: leg.exten.to_string(),
                     keys,
                     open: true,
                     heard,
+                    heard_at,
                     reads: application == "read",
                 });
                 conversation.stage = Stage::Menu;
@@ -153,14 +156,17 @@ impl Calls {
     /// `DTMFEnd` (class `dtmf`): the client pressed a key. Where it leads says the dialplan; this is for a menu that does not
     /// tell (Read), and for a key it does not have.
     pub(super) fn key_pressed(&mut self, pbx: PbxId, leg: &Leg, digit: &str) {
+        let wall = self.wall();
         let Some(key) = self.known(pbx, &leg.uniqueid) else { return };
         let conversation = self.conversation_mut(key);
         if conversation.channel(&leg.uniqueid).is_some_and(leads)
             && let Some(menu) = conversation.menu.as_mut().filter(|m| m.open)
             && menu.heard.len() < MAX_KEYS
             && is_keys(digit)
+            && !(menu.heard.ends_with(digit) && wall - menu.heard_at < KEY_MS)
         {
             menu.heard.push_str(digit);
+            menu.heard_at = wall;
         }
     }
 
@@ -298,6 +304,12 @@ impl Calls {
             return;
         }
         let wanted = channel.asked_hangup.is_some() || conversation.dialplan_refused;
+        // Asterisk went where the key led, and nothing could run there (no such application).
+        let led =
+            conversation.menu.as_ref().is_some_and(|m| m.open && *m.context == *leg.context && *m.exten != *leg.exten);
+        if led && !wanted && is_keys(&leg.exten) {
+            self.place_entered(key, leg);
+        }
         self.take_heard_keys(key);
         if wanted {
             return;
@@ -308,7 +320,7 @@ impl Calls {
             conversation.last_application.as_deref().is_some_and(|a| a.starts_with("go") || a.starts_with("exec"));
         let elsewhere = **context != *leg.context || (**exten != *leg.exten && &*leg.exten != "h");
         // A key of a menu may lead to nowhere, too; a key the menu does not have leads nowhere at all.
-        if jumped && elsewhere && matches!(conversation.stage, Stage::None | Stage::Greeting | Stage::Menu) {
+        if (jumped || led) && elsewhere && matches!(conversation.stage, Stage::None | Stage::Greeting | Stage::Menu) {
             conversation.stage = Stage::DialplanError;
             conversation.invalid = true;
         }

@@ -211,6 +211,8 @@ fn ended_by(conversation: &Conversation, acted: Option<i64>) -> Option<EndedBy> 
             end,
         ),
     };
+    let by_guest = conversation.guest_asked_hangup.is_some_and(|at| (end - TOGETHER_MS..=end).contains(&at));
+    let found = found.or(by_guest.then_some(EndedBy::Us));
     let by_action = acted.is_some_and(|at| (end - TOGETHER_MS..=end).contains(&at));
     let cancelled = conversation.click.as_ref().is_some_and(|c| c.cancelled);
     Some(found.unwrap_or(if by_action || cancelled { EndedBy::Us } else { EndedBy::Pbx }))
@@ -227,7 +229,9 @@ pub(super) fn talk_ended_by(conversation: &Conversation, index: usize) -> Option
         .channels
         .iter()
         .filter(|c| c.phone == Some(index) || c.is_client || matches!(c.role, Role::Caller | Role::Originated));
-    first_request(parties, until - TOGETHER_MS, until + TOGETHER_MS).or(phone.ended_by).or_else(|| {
+    let together = until - TOGETHER_MS..=until + TOGETHER_MS;
+    let by_guest = conversation.guest_asked_hangup.is_some_and(|at| together.contains(&at)).then_some(EndedBy::Us);
+    first_request(parties, *together.start(), *together.end()).or(by_guest).or(phone.ended_by).or_else(|| {
         let with_the_end = conversation.ended.is_some_and(|end| end - until <= WITH_THE_TALK_MS);
         if with_the_end { conversation.ended_by } else { Some(EndedBy::Pbx) }
     })

@@ -254,6 +254,8 @@ pub struct Menu {
     /// Keys pressed in it so far, where we may hear them (`DTMFEnd`).
     #[serde(default)]
     pub heard: String,
+    #[serde(default)]
+    pub heard_at: Ms,
     /// It is made with Read, which puts the keys into a variable and goes on at the same place.
     #[serde(default)]
     pub reads: bool,
@@ -377,6 +379,9 @@ pub struct Conversation {
     #[serde(with = "uniqueid_option")]
     pub consulting: Option<Uniqueid>,
     pub is_consultation: bool,
+    /// The transferer hung up: his channel is not of this conversation.
+    #[serde(default)]
+    pub guest_asked_hangup: Option<Ms>,
     pub click: Option<Click>,
     pub recordings: Vec<RecordingRun>,
     /// A recording started whose file is not known (MixMonitorStart without VarSet).
@@ -444,6 +449,7 @@ impl Conversation {
             pending_transfer: None,
             consulting: None,
             is_consultation: false,
+            guest_asked_hangup: None,
             click: None,
             recordings: Vec::new(),
             unnamed_recording: None,

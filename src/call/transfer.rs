@@ -302,9 +302,12 @@ impl Calls {
         if let Some(giver) = giver {
             let targets: Vec<usize> =
                 (offset..conversation.phones.len()).filter(|i| conversation.phones[*i].key.is_some()).collect();
-            let to = targets.first().and_then(|i| conversation.phones[*i].key.as_ref().map(|k| k.name().to_owned()));
+            // Of a group that was consulted, the one who answered.
+            let taker =
+                targets.iter().find(|i| conversation.phones[**i].answered.is_some()).or(targets.first()).copied();
+            let to = taker.and_then(|i| conversation.phones[i].key.as_ref().map(|k| k.name().to_owned()));
             conversation.step(step(StepKind::Transfer, wall).who(giver.name.clone()).to(to).how("attended"));
-            for target in targets {
+            for target in taker.into_iter().chain(targets.into_iter().filter(|i| Some(*i) != taker)) {
                 conversation.mark_transfer(&giver.name, giver.phone, target, TransferKind::Attended);
             }
             if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
