@@ -31,6 +31,7 @@ impl Calls {
         } else {
             self.claim_originate(pbx, key);
         }
+        self.identified_early(pbx, &leg.uniqueid);
     }
 
     /// Enters a channel into the conversation it belongs to by Linkedid, or into a new one. `None` for channels that
@@ -129,7 +130,14 @@ impl Calls {
             }
             ChannelState::Ringing => self.rings(key, &leg.uniqueid),
             ChannelState::Up => self.is_up(key, &leg.uniqueid),
-            ChannelState::Down | ChannelState::Busy | ChannelState::Other(_) => {}
+            // Asterisk itself has told this caller Busy or Congestion.
+            ChannelState::Busy => {
+                let conversation = self.conversation_mut(key);
+                if conversation.channel(&leg.uniqueid).is_some_and(|c| c.role == Role::Caller) {
+                    conversation.dialplan_refused = true;
+                }
+            }
+            ChannelState::Down | ChannelState::Other(_) => {}
         }
     }
 
@@ -143,6 +151,9 @@ impl Calls {
         channel.ring_from = Some(wall);
         if channel.decides.is_some() {
             self.rang(key, uniqueid);
+        } else {
+            // A click's agent: his leg decides no phone, but whoever clicked wants to know.
+            self.click_progress(key);
         }
         self.touch(key);
     }
@@ -175,7 +186,9 @@ impl Calls {
         if channel.ring_from.is_some() {
             channel.ring_until.get_or_insert(wall);
         }
-        let agents = channel.phone.is_some() && channel.decides.is_none();
+        // Whoever an Originate called first has taken it: the agent, or the customer of a dialler.
+        let agents = channel.decides.is_none()
+            && (channel.phone.is_some() || channel.is_client && channel.role == Role::Originated);
         if let Some(click) = &mut conversation.click
             && agents
         {
@@ -226,6 +239,9 @@ impl Calls {
             && !(refused && channel.role == Role::Caller)
         {
             channel.asked_hangup = Some(asked);
+        }
+        if let Some(consultation) = self.consultation_of(pbx, &leg.uniqueid) {
+            self.conversation_mut(consultation).guest_asked_hangup.get_or_insert(asked.0);
         }
     }
 

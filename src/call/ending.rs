@@ -5,6 +5,7 @@
 
 use super::model::{Channel, Conversation, Fate, RecordingRun, Role, Stage};
 use super::record::{Direction, EndedBy, Reason, StepKind, step};
+use super::resync::Identified;
 use super::{Calls, Deadline, Key};
 use crate::asterisk::event::Cdr;
 use crate::asterisk::{Leg, PbxId, Text, Uniqueid};
@@ -15,6 +16,9 @@ const TOGETHER_MS: i64 = 200;
 const WITH_THE_TALK_MS: i64 = 1_500;
 /// Recordings of one conversation; a feature key toggles one each time.
 const MAX_RECORDINGS: usize = 64;
+/// Answers of FastAGI that wait for their channel's Newchannel; it is milliseconds away, or never comes (its events are
+/// filtered).
+const MAX_IDENTIFIED_EARLY: usize = 256;
 
 impl Calls {
     /// Ends a conversation without live channels, unless an Originate of it may still make one.
@@ -158,11 +162,28 @@ impl Calls {
         client_id: Option<Text>,
         client_name: Option<Text>,
     ) {
-        let Some(key) = self.known(pbx, uniqueid) else { return };
+        let Some(key) = self.find(pbx, uniqueid) else {
+            // AMI and FastAGI are two lines: the script may be done before its channel's Newchannel is here.
+            let early = &mut self.exchange(pbx).identified_early;
+            if early.len() == MAX_IDENTIFIED_EARLY {
+                early.pop_front();
+            }
+            early.push_back(Identified { uniqueid: uniqueid.clone(), client_id, client_name });
+            return;
+        };
         let conversation = self.conversation_mut(key);
         conversation.client_id = client_id.map(String::from).or(conversation.client_id.take());
         conversation.client_name = client_name.map(String::from).or(conversation.client_name.take());
         self.touch(key);
+    }
+
+    /// What FastAGI said of this channel before it was known.
+    pub(super) fn identified_early(&mut self, pbx: PbxId, uniqueid: &Uniqueid) {
+        let early = &mut self.exchange(pbx).identified_early;
+        let at = early.iter().position(|i| i.uniqueid == *uniqueid);
+        if let Some(Identified { uniqueid, client_id, client_name }) = at.and_then(|at| early.remove(at)) {
+            self.caller_identified(pbx, &uniqueid, client_id, client_name);
+        }
     }
 }
 
@@ -205,8 +226,14 @@ fn ended_by(conversation: &Conversation, acted: Option<i64>) -> Option<EndedBy> 
     let found = match last_talk {
         Some(talk) if end - talk <= WITH_THE_TALK_MS => first_request(parties, talk - TOGETHER_MS, end),
         // After the last talk, or without one, only who called can end it; what rings is called off.
-        _ => first_request(parties.filter(|c| c.is_client || c.role == Role::Caller), conversation.born, end),
+        _ => first_request(
+            parties.filter(|c| c.is_client || matches!(c.role, Role::Caller | Role::Originated)),
+            conversation.born,
+            end,
+        ),
     };
+    let by_guest = conversation.guest_asked_hangup.is_some_and(|at| (end - TOGETHER_MS..=end).contains(&at));
+    let found = found.or(by_guest.then_some(EndedBy::Us));
     let by_action = acted.is_some_and(|at| (end - TOGETHER_MS..=end).contains(&at));
     let cancelled = conversation.click.as_ref().is_some_and(|c| c.cancelled);
     Some(found.unwrap_or(if by_action || cancelled { EndedBy::Us } else { EndedBy::Pbx }))
@@ -223,7 +250,9 @@ pub(super) fn talk_ended_by(conversation: &Conversation, index: usize) -> Option
         .channels
         .iter()
         .filter(|c| c.phone == Some(index) || c.is_client || matches!(c.role, Role::Caller | Role::Originated));
-    first_request(parties, until - TOGETHER_MS, until + TOGETHER_MS).or(phone.ended_by).or_else(|| {
+    let together = until - TOGETHER_MS..=until + TOGETHER_MS;
+    let by_guest = conversation.guest_asked_hangup.is_some_and(|at| together.contains(&at)).then_some(EndedBy::Us);
+    first_request(parties, *together.start(), *together.end()).or(by_guest).or(phone.ended_by).or_else(|| {
         let with_the_end = conversation.ended.is_some_and(|end| end - until <= WITH_THE_TALK_MS);
         if with_the_end { conversation.ended_by } else { Some(EndedBy::Pbx) }
     })
@@ -269,8 +298,14 @@ fn queue_reason(conversation: &Conversation, client_left: bool) -> Reason {
         .status
         .as_deref()
         .is_some_and(|s| matches!(s, "JOINEMPTY" | "FULL" | "LEAVEEMPTY" | "JOINUNAVAIL" | "LEAVEUNAVAIL"));
-    if client_left {
-        return if rang_at_the_end(conversation) { Reason::Abandoned } else { Reason::Queue };
+    if client_left && rang_at_the_end(conversation) {
+        return Reason::Abandoned;
+    }
+    // He may have waited to its end and hung up in what the dialplan played then.
+    let asked = conversation.client_channels().filter_map(|c| c.asked_hangup.map(|(at, _)| at)).min();
+    let in_queue = queue.left.is_none_or(|left| asked.is_some_and(|at| at <= left + TOGETHER_MS));
+    if client_left && in_queue {
+        return Reason::Queue;
     }
     if queue.rang && !thrown_out { Reason::NoAnswer } else { Reason::Queue }
 }
@@ -294,12 +329,15 @@ fn phones_reason(conversation: &Conversation, client_left: bool) -> Reason {
 
 /// No stage was seen at all: the dialplan refused, is wrong, or is hidden from us.
 fn nowhere_reason(conversation: &Conversation, client_left: bool) -> Reason {
+    // FollowMe and the like that found nobody ran as a Dial; a Hangup after that is no stage of its own.
+    if conversation.dialplan_seen && !client_left && conversation.stage == Stage::Dial {
+        return Reason::Unreachable;
+    }
     if conversation.dialplan_refused {
         return Reason::Rejected;
     }
     if conversation.dialplan_seen && !client_left {
-        // FollowMe and the like that found nobody ran as a Dial.
-        return if conversation.stage == Stage::Dial { Reason::Unreachable } else { Reason::DialplanError };
+        return Reason::DialplanError;
     }
     let was_up = conversation.client_channels().any(|c| c.up_at.is_some());
     if was_up || client_left {

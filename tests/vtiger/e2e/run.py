@@ -9,7 +9,7 @@
     CALLS_ZIP        optional, the built module: the scenarios of update and uninstall need it and VTIGER_ROOT
     JUNIT            optional, a file for the results
 
-    run.py [part of a scenario's name ...]
+    run.py [part of a scenario's name ...] [-part of the name of one to leave out ...]
 
 It makes users, clients and calls of its own in that vTiger and leaves them there: give it one that is for tests. Needs python3, the
 mariadb client and chromium. Prints `N passed, N failed` as its last line.
@@ -26,8 +26,10 @@ from scenarios import SCENARIOS  # noqa: E402
 
 
 def main():
-    wanted = sys.argv[1:]
+    wanted = [part for part in sys.argv[1:] if not part.startswith("-")]
+    unwanted = [part[1:] for part in sys.argv[1:] if part.startswith("-")]
     chosen = [one for one in SCENARIOS if not wanted or any(part in one.__name__ for part in wanted)]
+    chosen = [one for one in chosen if not any(part in one.__name__ for part in unwanted)]
     office = Office()
     results = []
     try:

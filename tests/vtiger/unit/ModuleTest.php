@@ -165,6 +165,16 @@ final class ModuleTest extends TestCase
         }
     }
 
+    public function testWhoUsesTheLibraryLoadsIt(): void
+    {
+        foreach (self::files('/\.(php|service)$/') as $file) {
+            $text = (string) file_get_contents($file);
+            if (strpos($file, '/lib/') === false && strpos($text, 'PinCalls\\') !== false) {
+                self::assertStringContainsString('lib/autoload.php', $text, $file);
+            }
+        }
+    }
+
     public function testTemplatesOfViewsExist(): void
     {
         foreach (self::files('/\.php$/') as $file) {

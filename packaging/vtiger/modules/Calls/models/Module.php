@@ -1,5 +1,7 @@
 <?php
 
+require_once 'modules/Calls/lib/autoload.php';
+
 /** Calls are made by the exchange: nobody creates one by hand, and there is no summary page beside the card. */
 class Calls_Module_Model extends Vtiger_Module_Model
 {

@@ -324,6 +324,11 @@ final class Installer
                 if ($known === []) {
                     $field = \Vtiger_Field::getInstance($fieldName, $module);
                     $hostModule->setRelatedList($module, $label, [], 'get_dependents_list', $field->id);
+                    // At the front: behind a dozen other tabs vTiger would hide it under «More».
+                    $this->db->execute(
+                        'UPDATE vtiger_relatedlists SET sequence = 0 WHERE tabid = ? AND related_tabid = ? AND label = ?',
+                        [(int) $hostModule->id, (int) $module->id, $label]
+                    );
                 }
             }
         }
@@ -365,7 +370,7 @@ final class Installer
             $block = \Vtiger_Block::getInstance($blockLabel, $hostModule) ?: \Vtiger_Block::getInstance('LBL_CUSTOM_INFORMATION', $hostModule);
             $field = new \Vtiger_Field();
             $field->name = Schema::CALLER_ID_FIELD;
-            $field->label = 'Show This Number';
+            $field->label = self::callerIdLabel();
             $field->table = $table;
             $field->column = Schema::CALLER_ID_FIELD;
             $field->columntype = 'VARCHAR(64)';
@@ -374,6 +379,14 @@ final class Installer
             $field->quickcreate = 1;
             $block->addField($field);
         }
+    }
+
+    /** A field of another module is translated by that module's files, which know nothing of ours: its label is plain text. */
+    private static function callerIdLabel(): string
+    {
+        $language = (string) vglobal('default_language');
+        $labels = \Vtiger_Language_Handler::getModuleStringsFromFile($language, Schema::MODULE)['languageStrings'] ?? [];
+        return (string) ($labels['Show This Number'] ?? 'Show this number when calling');
     }
 
     private function settingsPage(): void
