@@ -8,12 +8,16 @@ use std::net::TcpStream;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use stage::{Stage, setup};
+use stage::{Stage, anonymous_bytes, setup};
 
 #[test]
 fn descriptors_that_run_out_come_back() {
+    let before = anonymous_bytes();
     let stage = Stage::new(setup());
     stage.honest_ms();
+    let grown = anonymous_bytes().saturating_sub(before);
+    println!("four threads, listening and asked: {} kB", grown / 1024);
+    assert!(grown < 2 << 20, "{grown}");
     let before = getrlimit(Resource::Nofile);
     // Our side of each connection counts, too: both ends are in this process.
     setrlimit(Resource::Nofile, Rlimit { current: Some(120), maximum: before.maximum }).expect("set");

@@ -11,12 +11,13 @@
 //! the [`Feed`]. Leaves to others: what a call is, where it is stored, how Asterisk is asked.
 
 pub mod answer;
-mod click_to_call;
+pub mod click_to_call;
 mod desk;
 mod gate;
 pub mod guard;
 mod hub;
 pub mod links;
+mod loopback;
 pub mod metrics;
 pub mod office;
 pub mod passwords;

@@ -130,8 +130,7 @@ fn only_good_signatures_are_taken_and_each_once() {
 #[test]
 fn the_guard_says_why() {
     let mut with = setup();
-    let patterns = |text: &str| vec![pinconnector::phone::EndpointPattern::parse(text).expect("a pattern")];
-    with.crms[0].extensions = patterns("_1XX");
+    with.crms[0].extensions = vec![pinconnector::phone::EndpointPattern::parse("_1XX").expect("a pattern")];
     with.crms[0].pbxs = vec!["msk".into()];
     with.click_to_call =
         ClickToCallSettings { deny: vec!["_810.".into()], per_extension_per_minute: 2, ..with.click_to_call };

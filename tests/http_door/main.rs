@@ -3,6 +3,7 @@
 mod clicks;
 mod events;
 mod page;
+mod proxy;
 mod recordings;
 mod robust;
 mod stage;

@@ -35,7 +35,7 @@ pub const LINK_KEY: LinkKey = LinkKey([5; 32]);
 
 /// What the office was asked to do.
 pub enum Ordered {
-    Place { call: PlaceCall, kept: KeptAnswer, line: AuditLine, done: Done },
+    Place { call: Box<PlaceCall>, kept: KeptAnswer, line: AuditLine, done: Done },
     Cancel(String),
     Audit(AuditLine),
     Close { record: String, by: String },
@@ -60,13 +60,13 @@ pub struct PlayedOffice {
 
 impl Office for PlayedOffice {
     fn place_call(&self, call: PlaceCall, kept: KeptAnswer, line: AuditLine, done: Done) {
-        if self.known.lock().unwrap().commits {
-            self.known.lock().unwrap().kept.push(kept.clone());
+        if self.known.lock().expect("no test has panicked here").commits {
+            self.known.lock().expect("no test has panicked here").kept.push(kept.clone());
             let nothing: Done = Box::new(|_| {});
-            let _ = self.orders.send(Ordered::Place { call, kept, line, done: nothing });
+            let _ = self.orders.send(Ordered::Place { call: Box::new(call), kept, line, done: nothing });
             done(Ok(()));
         } else {
-            let _ = self.orders.send(Ordered::Place { call, kept, line, done });
+            let _ = self.orders.send(Ordered::Place { call: Box::new(call), kept, line, done });
         }
     }
 
@@ -79,7 +79,7 @@ impl Office for PlayedOffice {
     }
 
     fn kept_answer(&self, crm: &str, request: &str) -> Result<Option<String>, String> {
-        let known = self.known.lock().unwrap();
+        let known = self.known.lock().expect("no test has panicked here");
         Ok(known.kept.iter().find(|k| k.crm == crm && k.request == request).map(|k| k.answer.clone()))
     }
 
@@ -90,11 +90,20 @@ impl Office for PlayedOffice {
                 && (!wanted.to_call_back || r.follow_up.is_some())
                 && wanted.conversation.as_ref().is_none_or(|c| r.conversation == *c)
         };
-        Ok(self.known.lock().unwrap().records.iter().filter(fits).take(wanted.limit).cloned().collect())
+        Ok(self
+            .known
+            .lock()
+            .expect("no test has panicked here")
+            .records
+            .iter()
+            .filter(fits)
+            .take(wanted.limit)
+            .cloned()
+            .collect())
     }
 
     fn status(&self) -> Result<Standing, String> {
-        Ok(self.known.lock().unwrap().standing.clone())
+        Ok(self.known.lock().expect("no test has panicked here").standing.clone())
     }
 
     fn figures(&self) -> Vec<Figure> {
@@ -102,7 +111,7 @@ impl Office for PlayedOffice {
     }
 
     fn recording(&self, id: &str) -> Result<Option<RecordingPlace>, String> {
-        let known = self.known.lock().unwrap();
+        let known = self.known.lock().expect("no test has panicked here");
         Ok(known.recordings.iter().find(|(known, _)| known == id).map(|(_, place)| place.clone()))
     }
 
@@ -183,7 +192,7 @@ impl Stage {
     }
 
     pub fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.office.known.lock().unwrap()
+        self.office.known.lock().expect("no test has panicked here")
     }
 
     pub fn tell(&self, happened: Happened) {
@@ -215,7 +224,7 @@ impl Stage {
 
     pub fn next_placed(&self) -> PlaceCall {
         match self.next_order() {
-            Ordered::Place { call, .. } => call,
+            Ordered::Place { call, .. } => *call,
             _ => panic!("another order"),
         }
     }

@@ -56,6 +56,11 @@ fn html(status: u16, text: &'static str) -> Answer {
         .with("X-Frame-Options", "DENY")
 }
 
+/// The form, which knows nothing of the office.
+pub(super) fn login_form(status: u16) -> Answer {
+    html(status, LOGIN)
+}
+
 impl Desk {
     pub(super) fn ask_page(&mut self, token: Token, request: &Request, path: &str, now: Now) {
         if path == "/health" {
@@ -63,7 +68,7 @@ impl Desk {
         }
         let Some(visitor) = self.sign_in.visitor(request, now) else {
             let answer = match path {
-                "/" => html(401, LOGIN),
+                "/" => login_form(401),
                 _ => Answer::error(401, "login", "this needs a login or a token"),
             };
             return self.gate.answer(token, answer);

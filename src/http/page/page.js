@@ -77,7 +77,7 @@
     const list = make("ul", "steps");
     for (const step of timeline || []) {
       const what = make("span", "", word(`step_${step.step}`));
-      for (const detail of [step.who, step.at_place, step.to && `→ ${step.to}`, step.how]) {
+      for (const detail of [step.who, step.where, step.to && `→ ${step.to}`, step.how && Words.orItself("how", step.how)]) {
         if (detail) what.append(" ", stranger(detail));
       }
       if (step.seconds) what.append(` · ${span(step.seconds)}`);
@@ -312,7 +312,7 @@
     fetching += 1;
     try {
       const [status, calls] = await Promise.all([fetch("api/v1/status"), fetch("api/v1/recent")]);
-      if (status.status === 401) { location.reload(); return; }
+      if (status.status === 401) { location.href = "login"; return; }
       if (status.ok) {
         standing = await status.json();
         clockOff = new Date(standing.now).getTime() - Date.now();

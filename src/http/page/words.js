@@ -31,7 +31,7 @@ const Words = (() => {
     step_lookup: "looked up", step_ring: "rings", step_ring_end: "stopped ringing", step_answer: "answered",
     step_hold: "on hold", step_unhold: "back from hold", step_transfer: "transferred", step_park: "parked",
     step_retrieve: "retrieved", step_pickup: "picked up", step_recording: "recording", step_voicemail: "voicemail",
-    step_hangup: "hung up",
+    step_hangup: "hung up", how_blind: "blind", how_attended: "after a talk",
   };
   const ru = {
     language: "English", logout: "Выйти", login: "Войти", user: "Имя", password: "Пароль",
@@ -63,7 +63,7 @@ const Words = (() => {
     step_lookup: "поиск клиента", step_ring: "звонит", step_ring_end: "перестал звонить", step_answer: "ответ",
     step_hold: "на удержании", step_unhold: "снят с удержания", step_transfer: "переведён", step_park: "на парковке",
     step_retrieve: "забрали с парковки", step_pickup: "перехвачен", step_recording: "запись", step_voicemail: "голосовая почта",
-    step_hangup: "отбой",
+    step_hangup: "отбой", how_blind: "без разговора", how_attended: "с разговором",
   };
 
   function plural(n, one, few, many) {
@@ -82,6 +82,8 @@ const Words = (() => {
 
   return {
     of,
+    // What has no word of its own stays as it is.
+    orItself: (kind, text) => (en[`${kind}_${text}`] === undefined ? text : of(`${kind}_${text}`)),
     language: () => language,
     other() {
       language = language === "ru" ? "en" : "ru";
@@ -92,6 +94,6 @@ const Words = (() => {
       for (const element of document.querySelectorAll("[data-word]")) element.textContent = of(element.dataset.word);
       document.getElementById("language").textContent = of("language");
     },
-    both: { en, ru },
+    lists: { en, ru },
   };
 })();
