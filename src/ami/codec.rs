@@ -429,6 +429,7 @@ fn encode_lines(action: &Action, id: &ActionId, out: &mut Vec<u8>) -> Result<(),
         }
         Action::Ping
         | Action::CoreSettings
+        | Action::CoreStatus
         | Action::CoreShowChannels
         | Action::Status
         | Action::BridgeList
@@ -445,6 +446,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::LoginMd5 { .. } | Action::LoginPlain { .. } => "Login",
         Action::Ping => "Ping",
         Action::CoreSettings => "CoreSettings",
+        Action::CoreStatus => "CoreStatus",
         Action::CoreShowChannels => "CoreShowChannels",
         Action::Status => "Status",
         Action::BridgeList => "BridgeList",

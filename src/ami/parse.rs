@@ -340,6 +340,8 @@ pub(super) fn timestamp_ms(message: &Message<'_>) -> Option<i64> {
 }
 
 fn response(message: &Message<'_>, result: &[u8]) -> Event {
+    let date = message.get(b"CoreStartupDate").unwrap_or_default();
+    let time = message.get(b"CoreStartupTime").unwrap_or_default();
     let output = |line| value(line, b"Output").map(text);
     Event::Response(Box::new(Response {
         action_id: text_of(message, b"ActionID"),
@@ -347,6 +349,7 @@ fn response(message: &Message<'_>, result: &[u8]) -> Event {
         message: text_of(message, b"Message"),
         challenge: text_of(message, b"Challenge"),
         version: text_of(message, b"AsteriskVersion"),
+        began: if time.is_empty() { Text::default() } else { text(&[date, time].join(&b' ')) },
         list_follows: message.get(b"EventList") == Some(b"start"),
         pong: result == b"Pong" || message.get(b"Ping") == Some(b"Pong"),
         output: message.lines().skip(1).filter_map(output).collect(),

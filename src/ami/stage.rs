@@ -382,6 +382,7 @@ impl<'a> Player<'a> {
         match request.get("Action") {
             "Ping" => request.answer("Success", "Ping: Pong\r\n"),
             "CoreSettings" => request.answer("Success", "AMIversion: 11.0.0\r\nAsteriskVersion: 22.10.1\r\n"),
+            "CoreStatus" => request.answer("Success", "CoreStartupDate: 2026-11-22\r\nCoreStartupTime: 06:29:48\r\n"),
             "CoreShowChannels" => {
                 let id = request.get("ActionID");
                 let shown: Vec<_> = self.channels.values().map(|leg| shown("CoreShowChannel", id, leg)).collect();

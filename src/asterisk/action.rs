@@ -22,6 +22,8 @@ pub enum Action {
     },
     Ping,
     CoreSettings,
+    /// When Asterisk began (needs write class `reporting` or `system`).
+    CoreStatus,
     CoreShowChannels,
     Status,
     BridgeList,

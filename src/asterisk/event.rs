@@ -94,6 +94,9 @@ pub struct Response {
     pub challenge: Text,
     /// `AsteriskVersion`, the answer to `CoreSettings`
     pub version: Text,
+    /// `CoreStartupDate` and `CoreStartupTime`, the answer to `CoreStatus`: when this Asterisk began, in its own clock and zone, so
+    /// that it is only good for comparing.
+    pub began: Text,
     /// `EventList: start`: list events follow.
     pub list_follows: bool,
     /// `Ping: Pong`

@@ -30,6 +30,8 @@ pub(crate) struct Exchange {
     /// The next complete list is the first one since the login.
     resync: bool,
     up: bool,
+    /// When Asterisk began, as it said after the last login (`CoreStatus`).
+    began: Text,
     /// When the link went down, and that Asterisk began after that: a restart.
     down_since: Option<i64>,
     restarted: bool,
@@ -63,6 +65,10 @@ impl Calls {
         exchange.up = true;
         exchange.resync = true;
         exchange.listing = None;
+        // First, so that a restart is known when the channels come: FullyBooted needs a right we may lack, and while Asterisk
+        // boots it comes after them.
+        let action_id = self.next_action_id("status");
+        self.effect(Effect::Ask { pbx, action_id, action: Action::CoreStatus });
         self.ask_for_channels(pbx);
         let action_id = self.next_action_id("queues");
         self.effect(Effect::Ask { pbx, action_id, action: Action::QueueStatus });
@@ -147,6 +153,11 @@ impl Calls {
                 }
             }
             return;
+        }
+        if !response.began.is_empty() {
+            let exchange = self.exchange(pbx);
+            exchange.restarted |= !exchange.began.is_empty() && exchange.began != response.began;
+            exchange.began = response.began.clone();
         }
         match &*response.message {
             "Channels will follow" => {

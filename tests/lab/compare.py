@@ -107,8 +107,8 @@ def against_cdrs(records, rows):
         talk, bill = record.get("talk_seconds") or 0, billed.get(person)
         if bill is None and talk > TOLERANCE_S:
             out.append(f"{person}: talk_seconds {talk}, but Asterisk has no answered CDR")
-        # billsec is cut to whole seconds, row by row.
-        elif bill is not None and not (bill - TOLERANCE_S <= talk <= bill + len(rows) + TOLERANCE_S):
+        # billsec is cut to whole seconds, row by row; where the dialplan had answered before (menu, queue), it counts from there.
+        elif bill is not None and not ((0 if {"menu", "queue"} & set(record) else bill - TOLERANCE_S) <= talk <= bill + len(rows) + TOLERANCE_S):
             out.append(f"{person}: talk_seconds {talk}, Asterisk billed {bill}")
     for person, record in by_person.items():
         if record.get("status") == "completed" and person not in billed and rows:

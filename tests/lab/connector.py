@@ -74,14 +74,15 @@ class Connector:
 
     def start(self, timeout_s=15):
         """Returns when it has logged in to Asterisk."""
-        before = self._logins()
+        before, said = self._logins(), self._says_logged_in()
         self.child = processes.start([self.program, "--config", self.config, "run"], self.log,
                                      env=dict(os.environ, RUST_LOG=os.environ.get("RUST_LOG", self.level), RUST_BACKTRACE="1", TZ="UTC"))
 
         def logged_in():
             if self.child.poll() is not None:
                 raise RuntimeError(f"pinconnector ended with {self.child.returncode}: {self.tail()}")
-            return self._logins() > before
+            # Both ends must know: Asterisk's log is a moment ahead of the connector.
+            return self._logins() > before and self._says_logged_in() > said
 
         processes.wait_for(f"pinconnector logs in to Asterisk (see {self.log})", timeout_s, logged_in)
         return self
@@ -98,6 +99,12 @@ class Connector:
         self._log_read += len(whole)
         self._login_count += whole.count(b"Manager 'pinconnector' logged on")
         return self._login_count
+
+    def _says_logged_in(self):
+        try:
+            return self.log.read_text(errors="replace").count("logged in to Asterisk")
+        except FileNotFoundError:
+            return 0
 
     def wait_login(self, before, timeout_s=35):
         """After a break of the line: until there were more than `before` logins (see logins())."""
