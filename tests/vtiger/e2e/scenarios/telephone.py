@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from connector import call
+from connector import call, wire_time
 from scenarios.common import saved, scenario, waiting
 
 
@@ -29,6 +29,21 @@ def a_recording_is_played_with_range_through_vtigers_permissions(office):
     assert office.standin.unsigned == 0
     stranger = urllib.request.urlopen(office.url + "/" + url)
     assert b"RIFF" not in stranger.read(), "without a login there is no sound"
+
+
+@scenario
+def every_one_of_several_recordings_can_be_heard(office):
+    office.reach(True)
+    office.standin.sounds["sound2"] = office.standin.sounds["sound1"][:8000]
+    recordings = [{"id": "sound1", "file": "a.wav", "started_at": wire_time(time.time())}, {"id": "r-lost", "file": "b.wav", "state": "deleted"}, {"id": "sound2", "file": "c.wav"}]
+    _, crm_id = saved(office, recordings=recordings)
+    path = "index.php?module=Calls&action=Recording&record=%d" % crm_id
+    assert office.admin.get(path).raw == office.standin.sounds["sound2"], "the last that is there"
+    assert office.admin.get(path + "&part=1").raw == office.standin.sounds["sound1"]
+    assert office.admin.get(path + "&part=2").status == 410
+    assert office.admin.get(path + "&part=3").raw == office.standin.sounds["sound2"]
+    assert office.admin.get(path + "&part=9").status == 404
+    assert office.admin.card(crm_id).text.count("&amp;part=") + office.admin.card(crm_id).text.count("&part=") >= 3
 
 
 @scenario
