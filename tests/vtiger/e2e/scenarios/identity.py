@@ -2,7 +2,7 @@
 import json
 import time
 
-from connector import call, wire_time
+from connector import wire_time
 from office import squeezed
 from scenarios.common import saved, scenario
 

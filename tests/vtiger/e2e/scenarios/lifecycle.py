@@ -1,7 +1,6 @@
 """Install, update, disable, enable, uninstall. Each function's name is its sentence; screens are asked first, the database for what no screen shows."""
 import os
 
-from connector import call
 from scenarios.common import cli, healthy, saved, scenario
 
 

@@ -5,7 +5,7 @@ import time
 from connector import Connector, call, wire_time
 from database import quoted
 from office import squeezed
-from scenarios.common import HOSTILE, cli, saved, scenario, waiting
+from scenarios.common import HOSTILE, cli, saved, scenario
 from standin import MailServer
 
 

@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
-from connector import call, wire_time
+from connector import wire_time
 from scenarios.common import saved, scenario, waiting
 
 
