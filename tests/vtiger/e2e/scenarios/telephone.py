@@ -292,6 +292,13 @@ def the_poll_needs_a_token_and_takes_no_session(office):
 def with_fifty_open_tabs_the_crm_stays_usable(office):
     token = office.as_user("calls_op1").get("index.php?module=Calls&action=Boot").json()["result"]["token"]
     url = office.url + "/modules/Calls/live.php?token=" + token
+
+    def a_page():
+        began = time.time()
+        office.admin.list_rows(office.views()["All"])
+        return time.time() - began
+
+    alone = sorted(a_page() for _ in range(7))[3] * 1000
     stop = time.time() + 8
     polls = []
 
@@ -308,11 +315,9 @@ def with_fifty_open_tabs_the_crm_stays_usable(office):
     time.sleep(1)
     pages = []
     while time.time() < stop - 1:
-        began = time.time()
-        office.admin.list_rows(office.views()["All"])
-        pages.append(time.time() - began)
+        pages.append(a_page())
     [thread.join() for thread in threads]
     middle = sorted(pages)[len(pages) // 2] * 1000
     poll = sorted(polls)[int(len(polls) * 0.95)] * 1000
-    assert middle < 600 and poll < 500, (middle, poll)
-    return "list %.0f ms, 95%% of %d polls within %.0f ms" % (middle, len(polls), poll)
+    assert middle < 2 * alone + 100 and poll < 500, (alone, middle, poll)
+    return "list %.0f ms, %.0f ms without them; 95%% of %d polls within %.0f ms" % (middle, alone, len(polls), poll)
