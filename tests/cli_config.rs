@@ -24,7 +24,9 @@ fn with_examples() -> String {
     let elsewhere = |line: &str| {
         line.contains("_file =")
             || line.contains('$')
-            || ["#ca =", "#server_name =", "#lookup_digits =", "#tls_"].iter().any(|key| line.starts_with(key))
+            || ["#ca =", "#server_name =", "#lookup_digits =", "#tls_", "#default_caller_id"]
+                .iter()
+                .any(|key| line.starts_with(key))
     };
     let mut text = String::new();
     for line in shipped().lines() {
@@ -63,6 +65,7 @@ fn the_shipped_file_says_the_defaults() {
         (format!("{:#?}", said.alert), format!("{:#?}", least.alert)),
         (format!("{:#?}", said.click_to_call), format!("{:#?}", least.click_to_call)),
         (format!("{:#?}", said.http), format!("{:#?}", least.http)),
+        (format!("{:#?}", said.agi), format!("{:#?}", least.agi)),
         (format!("{:#?}", said.recordings), format!("{:#?}", least.recordings)),
         (format!("{:#?}", said.asterisk), format!("{:#?}", least.asterisk)),
         (format!("{:#?}", said.crm), format!("{:#?}", least.crm)),
@@ -100,6 +103,7 @@ fn every_key_is_in_the_shipped_file() {
         "[[crm]]",
         "[click_to_call]",
         "[http]",
+        "[agi]",
         "[recordings]",
         "[store]",
         "[alert]",

@@ -13,7 +13,7 @@ fn at(ms: u64) -> Now {
 }
 
 fn row(newest: u64, tries: u32) -> Option<RowState> {
-    Some(RowState { newest, tries })
+    Some(RowState { newest, tries, ours: true })
 }
 
 fn down(why: &str) -> Outcome {
@@ -81,6 +81,23 @@ fn what_a_verdict_means_for_a_row() {
         let (fates, turn) = deliver(&mut lane, at(0), &[("a", SENT)], &[row], outcome);
         assert_eq!((fates, turn), (vec![fate], Turn::Same), "{verdict:?} with {row:?}");
         assert!(!lane.holds("a"));
+    }
+}
+
+#[test]
+fn a_state_from_an_old_copy_of_the_database_does_not_overtake_a_younger_one() {
+    let found = |newest| Some(RowState { newest, tries: 0, ours: false });
+    let table = [
+        (stale(500), found(100), Fate::Overtaken { revision: 500 }),
+        // Something came since: that is the truth of today.
+        (stale(500), row(101, 0), Fate::Raise { revision: 501, delay_ms: 0 }),
+        (stale(100), found(100), Fate::Delete),
+        (Verdict::Saved, found(100), Fate::Delete),
+    ];
+    for (verdict, row, fate) in table {
+        let outcome = Outcome::Answered(vec![verdict.clone()]);
+        let (fates, _) = deliver(&mut Lane::new(1, 50), at(0), &[("a", 100)], &[row], outcome);
+        assert_eq!(fates, [fate], "{verdict:?} with {row:?}");
     }
 }
 

@@ -64,9 +64,9 @@ fn the_window_shows_the_office_and_takes_orders() {
     place.write_usual(stage.address().port(), &crm.url(), "");
     let text = std::fs::read_to_string(place.config()).expect("written");
     let window = format!(
-        "listen = \"127.0.0.1:{port}\"\n\n[[http.token]]\nname = \"test\"\nsecret = \"{TOKEN}\"\nrole = \"admin\"\n"
+        "[http]\nlisten = \"127.0.0.1:{port}\"\n\n[[http.token]]\nname = \"test\"\nsecret = \"{TOKEN}\"\nrole = \"admin\"\n"
     );
-    place.write(&text.replace("listen = []\n", &window));
+    place.write(&text.replace("[http]\nlisten = []\n", &window));
     let service = place.start();
     crm.wait_until("the call came", PATIENCE, |crm| crm.newest().values().any(|record| record["ended_at"].is_string()));
 
@@ -102,4 +102,51 @@ fn the_window_shows_the_office_and_takes_orders() {
     crm.wait_until("whoever asks hears that it failed", PATIENCE, state);
     let (status, refused) = click(port, "20112233445566778899aabbccddeeff", &json!({"from": "101", "to": "bad!"}));
     assert_eq!(status, 400, "{refused}");
+}
+
+/// Asks as Asterisk does, says yes to everything, and gives what was said.
+fn dialplan_asks(port: u16, script: &str, caller: &str) -> Vec<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("FastAGI listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let asked = format!(
+        "agi_network: yes\nagi_network_script: {script}\nagi_request: agi://127.0.0.1/{script}\n\
+         agi_channel: PJSIP/trunk-msk-00000000\nagi_uniqueid: 1763805700.21\nagi_callerid: {caller}\n\
+         agi_dnid: +74951234567\nagi_context: from-trunk\nagi_extension: s\nagi_priority: 2\n\n"
+    );
+    stream.write_all(asked.as_bytes()).expect("asked");
+    let mut lines = Vec::new();
+    let mut answers = std::io::BufReader::new(stream.try_clone().expect("a second end"));
+    loop {
+        let mut line = String::new();
+        match std::io::BufRead::read_line(&mut answers, &mut line) {
+            Ok(0) | Err(_) => return lines,
+            Ok(_) => {}
+        }
+        lines.push(line.trim_end().to_owned());
+        if stream.write_all(b"200 result=1\n").is_err() {
+            return lines;
+        }
+    }
+}
+
+#[test]
+fn the_dialplan_is_told_who_calls() {
+    let (crm, place) = (Crm::start(), Place::new());
+    let stage = exchange(&["22/d_greeting_caller_hangs"], 1, Duration::ZERO, 10.0);
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let file = place.folder.path().join("clients.json");
+    let clients = json!({"entries": [{"number": "8 916 123-45-67", "client": {"id": "12x7", "name": "Ivan Petrov"}}]});
+    std::fs::write(&file, clients.to_string()).expect("written");
+    let directory = format!("directory = {{ from = {file:?} }}\n\n[agi]\nlisten = [\"127.0.0.1:{port}\"]\n");
+    place.write_usual(stage.address().port(), &crm.url(), "");
+    let text = std::fs::read_to_string(place.config()).expect("written");
+    place.write(&text.replace("\n[agi]\nlisten = []\n", &directory));
+    let service = place.start();
+    service.wait_for_log("FastAGI: listening", PATIENCE);
+    crm.wait_until("the client is known", PATIENCE, |_| {
+        let said = dialplan_asks(port, "client", "+79161234567").join("\n");
+        said.contains("PINCONNECTOR_STATUS") && said.contains("Ivan Petrov") && said.contains("12x7")
+    });
+    let said = dialplan_asks(port, "client", "+74957777777").join("\n");
+    assert!(said.contains("PINCONNECTOR_STATUS") && said.contains("NOTFOUND"), "{said}\n{}", service.log());
 }

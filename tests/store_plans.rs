@@ -14,6 +14,7 @@ const NOT_ON_THE_PATH: &[(&str, &str)] = &[
     ("UPDATE open_conversation SET restores = restores + 1", "a start after an abort"),
     ("UPDATE open_conversation SET restores = 0", "once in a process, over what is open"),
     ("DELETE FROM audit WHERE called", "`forget`"),
+    ("UPDATE record SET open = 0 ", "a start, over what is open"),
     ("SELECT name FROM destination d WHERE EXISTS", "a start or a reload, over as many rows as there are CRMs"),
     ("UPDATE outbox SET state = 0, tries = 0 WHERE state > 0", "`outbox retry`"),
     ("DELETE FROM outbox\"", "`outbox drop` of everything"),

@@ -276,3 +276,81 @@ fn whoever_watches_hears_that_the_file_is_gone() {
     drop((keeper.inputs, keeper.outcomes));
     keeper.thread.join().unwrap();
 }
+
+/// A CRM that keeps the newest revision of each record, as all of them do.
+struct Receiver(std::collections::HashMap<String, (u64, String)>);
+
+impl Receiver {
+    fn take(&mut self, batch: &pinconnector::outbox::Batch) -> Outcome {
+        let verdict = |d: &pinconnector::outbox::Delivery| {
+            let has = self.0.get(&d.record_id).map_or(0, |(has, _)| *has);
+            if d.revision < has {
+                return Verdict::Stale { has };
+            }
+            let call: pinconnector::call::Record = serde_json::from_str(&d.body).unwrap();
+            assert_eq!(call.revision, d.revision);
+            self.0.insert(d.record_id.clone(), (d.revision, format!("{:?}", call.status)));
+            if d.revision == has { Verdict::Unchanged } else { Verdict::Saved }
+        };
+        Outcome::Answered(batch.deliveries.iter().map(verdict).collect())
+    }
+
+    fn status(&self, id: &str) -> &str {
+        &self.0[id].1
+    }
+}
+
+#[test]
+fn after_a_copy_of_yesterday_the_crm_ends_with_the_true_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    let desk = open(&settings, 1, 50);
+    let mut crm = Receiver(std::collections::HashMap::new());
+    let at = now_ms();
+    // Two calls ring; the CRM knows of the first, the second still waits. That is what the copy has.
+    desk.save(vec![change("pbx-1.1", true, vec![record("pbx-1.1", 1, at)])]);
+    let first = desk.batch();
+    let reader = Reader::open(&settings.path).unwrap();
+    desk.save_and_wait(vec![change("pbx-2.1", true, vec![record("pbx-2.1", 1, at)])], 1);
+    let copy = folder.path().join("copy.db");
+    reader.backup(&copy).unwrap();
+    let outcome = crm.take(&first);
+    desk.report(first, outcome);
+    // Both are answered and end, and the CRM hears of it.
+    for n in 1..=2 {
+        let id = format!("pbx-{n}.1");
+        let mut call = record(&id, 1, at);
+        call.revision += 1_000;
+        (call.status, call.ended_at) = (Status::Completed, Some(Moment(at + 900)));
+        desk.save_and_wait(vec![change(&id, false, vec![call])], 1 + n);
+    }
+    let mut deliver_all = |desk: &store_support::Desk| {
+        let reader = Reader::open(&desk.path).unwrap();
+        until("all is delivered", || {
+            while let Ok(batch) = desk.batches.try_recv() {
+                let outcome = crm.take(&batch);
+                desk.report(batch, outcome);
+            }
+            reader.outbox(None, 1).unwrap().is_empty()
+        });
+        (crm.status("pbx-1.1-1").to_owned(), crm.status("pbx-2.1-1").to_owned())
+    };
+    assert_eq!(deliver_all(&desk), ("Completed".to_owned(), "Completed".to_owned()));
+    drop(reader);
+    desk.stop();
+
+    settings.path = copy;
+    let desk = open(&settings, 1, 50);
+    assert!(desk.restored.is_empty(), "what was open then is no more");
+    assert_eq!(deliver_all(&desk), ("Completed".to_owned(), "Completed".to_owned()), "the old states overtake nothing");
+    let reader = Reader::open(&settings.path).unwrap();
+    assert!(reader.calls(&CallFilter { open: true, ..CallFilter::default() }).unwrap().is_empty());
+    // What is learned of it now goes on above.
+    let mut joined = record("pbx-2.1", 1, at);
+    joined.revision += 5;
+    joined.status = Status::NoAnswer;
+    desk.save(vec![change("pbx-2.1", false, vec![joined])]);
+    until("the CRM has it", || deliver_all(&desk).1 == "NoAnswer");
+    drop(reader);
+    desk.stop();
+}

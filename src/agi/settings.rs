@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::phone::Numbers;
 
@@ -12,7 +12,8 @@ use crate::phone::Numbers;
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgiSettings {
-    /// Addresses to listen on, with port; empty turns FastAGI off.
+    /// Addresses to listen on, with port: one text or a list; an empty list turns FastAGI off.
+    #[serde(deserialize_with = "one_or_several")]
     pub listen: Vec<String>,
     /// Who may ask beside this machine itself: addresses or networks, as `"10.0.0.5"`, `"10.0.0.0/24"`.
     pub allow: Vec<String>,
@@ -40,6 +41,19 @@ impl Default for AgiSettings {
             default_caller_id: None,
         }
     }
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "an address, or a list of them")]
+    enum Addresses {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Addresses::deserialize(deserializer)? {
+        Addresses::One(address) => vec![address],
+        Addresses::Several(addresses) => addresses,
+    })
 }
 
 /// A setting of `[agi]` that cannot be meant so, with the remedy.
@@ -230,6 +244,10 @@ mod tests {
         assert!(limits.listen[0].ip().is_loopback());
         assert_eq!(toml::from_str::<AgiSettings>("").expect("empty"), AgiSettings::default());
         assert!(toml::from_str::<AgiSettings>("budget = 3").is_err());
+        assert!(toml::from_str::<AgiSettings>("listen = 3").is_err());
+        let one = toml::from_str::<AgiSettings>("listen = \"[::1]:4573\"").expect("one address");
+        assert_eq!(one.listen, ["[::1]:4573"]);
+        assert!(toml::from_str::<AgiSettings>("listen = []").expect("off").listen.is_empty());
     }
 
     #[test]

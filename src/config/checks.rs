@@ -74,6 +74,16 @@ fn calls(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
             }
         }
     }
+    for (section, crm) in config.crm.iter().enumerate() {
+        let line = document.section_line("crm", section);
+        let matching = &crm.matching;
+        let all = [&matching.pbx, &matching.trunk, &matching.did, &matching.context, &matching.extension];
+        for pattern in all.into_iter().flatten() {
+            if let Err(bad) = EndpointPattern::parse(pattern) {
+                found.push(Problem::error("[[crm]] match", format!("{pattern:?} {bad}")).at_line(line));
+            }
+        }
+    }
     if !(1..=365).contains(&calls.follow_up_days) {
         let text = format!("{} days: 1 to 365 are allowed", calls.follow_up_days);
         found.push(Problem::error("[calls] follow_up_days", text).at_line(line));
@@ -100,6 +110,14 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
 }
 
 fn window(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    if let Ok(numbers) = Numbers::new(&config.numbers)
+        && let Err(problems) = config.agi.check(&numbers)
+    {
+        for problem in problems {
+            let place = format!("[agi] {}", problem.key);
+            found.push(Problem::error(&place, problem.message).at_line(document.section_line("agi", 0)));
+        }
+    }
     for (section, problems) in [("http", config.http.problems()), ("click_to_call", config.click_to_call.problems())] {
         for problem in problems {
             let place = format!("[{section}] {}", problem.key);

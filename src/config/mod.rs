@@ -14,6 +14,7 @@ pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordingsSettings
 
 use document::Document;
 
+use crate::agi::AgiSettings;
 use crate::ami::AsteriskSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
@@ -24,7 +25,7 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 11] = [
+pub const SECTIONS: [&str; 12] = [
     "time_zone",
     "asterisk",
     "crm",
@@ -32,6 +33,7 @@ pub const SECTIONS: [&str; 11] = [
     "calls",
     "click_to_call",
     "http",
+    "agi",
     "recordings",
     "store",
     "alert",
@@ -51,6 +53,7 @@ pub struct Config {
     pub calls: CallsSettings,
     pub click_to_call: ClickToCallSettings,
     pub http: HttpSettings,
+    pub agi: AgiSettings,
     pub recordings: RecordingsSettings,
     pub store: store::Settings,
     pub alert: AlertSettings,
@@ -103,6 +106,7 @@ impl Config {
             calls: document.section("calls"),
             click_to_call: document.section("click_to_call"),
             http: document.section("http"),
+            agi: document.section("agi"),
             recordings: document.section("recordings"),
             store: document.section("store"),
             alert: document.section("alert"),

@@ -9,9 +9,10 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use super::links::Links;
 use super::queues::{Notice, Released, TellCalls, Told};
 use crate::ami::{FromPbx, Heard};
-use crate::asterisk::PbxId;
+use crate::asterisk::{Action, ActionId, Event, PbxId};
 use crate::call::{Calls, Conversation, Effect, Input, Record};
 use crate::clock::Now;
+use crate::crm::directory::Directory;
 use crate::http::{Feed, Happened};
 use crate::store::{self, Item, Save};
 
@@ -27,6 +28,8 @@ pub struct CallState {
     /// The only owner of the ways to Asterisk: when it lets go of them, the links end.
     pub links: Option<Arc<Links>>,
     pub notices: Sender<Notice>,
+    /// Whose phones are there, for the dialplan's questions.
+    pub directory: Option<Arc<Directory>>,
     /// Who watches calls go by, once there is a window.
     pub feed: Arc<OnceLock<Feed>>,
     /// Names of the exchanges, by [`PbxId`].
@@ -84,13 +87,22 @@ impl CallState {
         let mut save = Save { items: Vec::new(), release: Vec::new() };
         for heard in item.heard {
             let input = match heard {
-                Heard::Event(event) => Input::Heard { pbx, event },
+                Heard::Event(event) => {
+                    if let (Event::DeviceStateChange { device, state }, Some(directory)) = (&event, &self.directory) {
+                        directory.device(&self.name(pbx), device, state);
+                    }
+                    Input::Heard { pbx, event }
+                }
                 Heard::Up { .. } => {
                     // Full: the main thread has a backlog of such news, and the log has this one.
                     let _ = self.notices.try_send(Notice::LinkUp { pbx: self.name(pbx) });
+                    self.ask_for_devices(pbx);
                     Input::LinkUp { pbx }
                 }
                 Heard::Down { why } => {
+                    if let Some(directory) = &self.directory {
+                        directory.link_down(&self.name(pbx));
+                    }
                     let _ = self.notices.try_send(Notice::LinkDown { pbx: self.name(pbx), why });
                     Input::LinkDown { pbx }
                 }
@@ -98,6 +110,13 @@ impl CallState {
             self.decide(now, input, &mut save);
         }
         self.save(save);
+    }
+
+    /// Who was away before we logged in says nothing by himself.
+    fn ask_for_devices(&self, pbx: PbxId) {
+        if let (Some(links), Some(_)) = (&self.links, &self.directory) {
+            links.ask(pbx, ActionId("pinconnector-devices".into()), Action::DeviceStateList);
+        }
     }
 
     fn name(&self, pbx: PbxId) -> String {

@@ -9,6 +9,7 @@
 pub mod alert;
 pub mod call_state;
 pub mod control;
+pub mod dialplan;
 pub mod links;
 pub mod process;
 pub mod queues;
@@ -36,6 +37,7 @@ use crate::store::{self, Keeper, Opened, Plan};
 use crate::threads::Thread;
 
 use call_state::CallState;
+use dialplan::Dialplan;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
@@ -70,6 +72,8 @@ pub struct Service {
     exchanges: Vec<Exchange>,
     /// Absent where nothing listens.
     http: Option<Http>,
+    /// Absent where nothing listens.
+    dialplan: Option<Dialplan>,
     link_key: LinkKey,
     feed: Arc<OnceLock<Feed>>,
     /// What the window wants to know of the main thread.
@@ -151,7 +155,10 @@ impl Service {
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
         let (told, told_receiver) = bounded(queues::TOLD.capacity);
         let open = restored.len();
+        let dialplan = Dialplan::start(&config, told.clone(), &request_log)
+            .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
         let mut state = CallState {
+            directory: dialplan.as_ref().map(Dialplan::directory),
             calls,
             heard,
             told: told_receiver,
@@ -189,6 +196,7 @@ impl Service {
             questions: question_sender,
             database: config.store.path.clone(),
             exchanges: exchanges.clone(),
+            refreshes: dialplan.as_ref().map(Dialplan::refreshes).unwrap_or_default(),
             zone: config.zone(),
             started_at: window::now(),
         };
@@ -210,6 +218,7 @@ impl Service {
             links: running,
             exchanges,
             http,
+            dialplan,
             link_key,
             feed,
             questions,
@@ -236,6 +245,9 @@ impl Service {
         drop(self.control);
         // Who waits at the window is answered, or told that we are closing.
         let mut left = self.http.map(|http| http.stop(until)).unwrap_or_default();
+        if let Some(dialplan) = self.dialplan {
+            left.extend(dialplan.stop(until));
+        }
         drop(self.told);
         let mut join = |thread: Thread| {
             let name = thread.name().to_owned();

@@ -31,6 +31,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
         new.http.tls_key.clone_from(&old.http.tls_key);
         new.http.connections = old.http.connections;
     }
+    if old.agi.listen != new.agi.listen || old.agi.lookups != new.agi.lookups {
+        restart.push("[agi] listen and lookups");
+    }
     let links = super::recording_link(&new, &service.link_key);
     // New senders for every CRM: the old ones finish what they carry and end with their queue.
     match senders::start(&new.crm, &service.outcomes, &service.request_log, &links) {
@@ -47,6 +50,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
     let settings = store::Input::Reloaded { settings: new.store.clone(), follow_up_days: new.calls.follow_up_days };
     service.keeper_inputs.send(settings).expect("the keeper runs");
     service.tell(Input::Reloaded(Box::new(new.rules())));
+    if let Some(dialplan) = &service.dialplan {
+        dialplan.reload(&new);
+    }
     if let Some(http) = &service.http {
         http.reload(super::window::setup(&new, service.link_key.clone()));
     }

@@ -57,6 +57,8 @@ pub struct Window {
     pub questions: Sender<Sender<Watched>>,
     pub database: PathBuf,
     pub exchanges: Vec<Exchange>,
+    /// Where a CRM's word that something changed goes, by its name.
+    pub refreshes: Vec<(String, Sender<crate::crm::calls_module::Refresh>)>,
     pub zone: jiff::tz::TimeZone,
     pub started_at: Moment,
 }
@@ -226,7 +228,12 @@ impl Office for Window {
     }
 
     fn refresh(&self, crm: &str, what: Refresh) {
-        log::info!("{crm} says that its {} changed", if what == Refresh::Users { "users" } else { "directory" });
+        use crate::crm::calls_module::Refresh as Wish;
+        let wish = if what == Refresh::Users { Wish::Users } else { Wish::Directory };
+        if let Some((_, orders)) = self.refreshes.iter().find(|(name, _)| name == crm) {
+            // Full: the CRM is being asked anyway.
+            let _ = orders.try_send(wish);
+        }
     }
 }
 

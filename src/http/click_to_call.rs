@@ -184,21 +184,19 @@ fn auto_answer(channel: &str) -> Vec<(Box<str>, Box<str>)> {
         ("P-Auto-Answer", "normal"),
         ("Answer-Mode", "Auto"),
     ];
-    let headers = HEADERS.iter().enumerate();
     if channel.starts_with("SIP/") {
-        return headers
-            .map(|(n, (h, v))| (format!("SIPADDHEADER{}", 51 + n).into(), format!("{h}: {v}").into()))
-            .collect();
+        let numbered = HEADERS.iter().zip(51..);
+        return numbered.map(|((h, v), n)| (format!("SIPADDHEADER{n}").into(), format!("{h}: {v}").into())).collect();
     }
     if channel.starts_with("PJSIP/") {
-        return headers.map(|(_, (h, v))| (format!("PJSIP_HEADER(add,{h})").into(), (*v).into())).collect();
+        return HEADERS.iter().map(|(h, v)| (format!("PJSIP_HEADER(add,{h})").into(), (*v).into())).collect();
     }
     Vec::new()
 }
 
 /// One click.
 #[derive(Debug)]
-pub struct Click {
+pub(super) struct Click {
     pub crm: String,
     pub request: String,
     pub pbx: String,
@@ -273,7 +271,7 @@ pub fn state_name(state: RequestState) -> &'static str {
 
 /// The clicks of the last 24 hours, newest last.
 #[derive(Debug, Default)]
-pub struct Book {
+pub(super) struct Book {
     clicks: VecDeque<Click>,
 }
 

@@ -230,8 +230,8 @@ impl Desk {
                 if only(&[Post]) {
                     return self.ask_page_to_do(token, request, &path, now);
                 }
-                if path == "/login" && method == Get {
-                    return self.gate.answer(token, Answer::empty(303).with("Location", "."));
+                if path == "/login" && only(&[Get, Head]) {
+                    return self.gate.answer(token, page::login_form(200));
                 }
                 "POST"
             }

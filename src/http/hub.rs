@@ -46,7 +46,7 @@ impl Filter {
 #[derive(Debug, Default)]
 pub struct Hub {
     listeners: HashMap<Token, Filter>,
-    /// Records that are not final, by id.
+    /// Records that are not final, by id, and the final ones of conversations that go on.
     open: BTreeMap<String, Record>,
     pbxs: BTreeMap<String, PbxStatus>,
     crms: BTreeMap<String, CrmStatus>,
@@ -95,20 +95,32 @@ impl Hub {
             let bytes = made.get_or_insert_with(|| event("call", &shown(&record, filter)));
             gate.send(Post::Event(*token, Arc::clone(bytes)));
         }
-        if record.status.is_final() {
-            let was_open = self.open.remove(&record.id).is_some();
+        let was_open = self.open.get(&record.id).is_some_and(is_open);
+        let before = self.open.remove(&record.id).map(|old| old.conversation);
+        let conversation = record.conversation.clone();
+        if !is_open(&record) {
             self.count(&record, was_open);
-        } else {
-            self.note(record);
+        }
+        if record.superseded_by.is_none() {
+            self.keep(record);
+        }
+        // Where nobody rings or talks any more, the phones that had their turn go, too.
+        for conversation in before.into_iter().chain([conversation]) {
+            if !self.open.values().any(|record| record.conversation == conversation && is_open(record)) {
+                self.open.retain(|_, record| record.conversation != conversation);
+            }
         }
     }
 
-    /// A record that was open before anything was told.
+    /// A record that was open before anything was told; what was told meanwhile is newer.
     pub fn note(&mut self, record: Record) {
-        if record.status.is_final() {
-            return;
+        if is_open(&record) && !self.open.contains_key(&record.id) {
+            self.keep(record);
         }
-        if self.open.len() >= OPEN_MAX && !self.open.contains_key(&record.id) {
+    }
+
+    fn keep(&mut self, record: Record) {
+        if self.open.len() >= OPEN_MAX {
             self.open.pop_first();
         }
         self.open.insert(record.id.clone(), record);
@@ -116,7 +128,7 @@ impl Hub {
 
     /// Records that still count as open here.
     pub fn open_calls(&self) -> usize {
-        self.open.len()
+        self.open.values().filter(|record| is_open(record)).count()
     }
 
     pub fn link(&mut self, pbx: PbxStatus, gate: &Mailbox) {
@@ -165,6 +177,10 @@ impl Hub {
         let key = (record.pbx.clone(), direction(record), status(record));
         *self.finished.entry(key).or_default() += 1;
     }
+}
+
+fn is_open(record: &Record) -> bool {
+    !record.status.is_final() && record.superseded_by.is_none()
 }
 
 /// A record as this listener may see it.

@@ -69,7 +69,9 @@ impl SignIn {
         if let Some(session) = session.filter(|session| now.mono_ms < session.until_ms) {
             return Some(session.visitor.clone());
         }
-        let is_local = self.settings.local_without_login && is_at_this_machine(request);
+        let is_local = self.settings.local_without_login
+            && is_at_this_machine(request)
+            && super::loopback::is_person(request.peer);
         is_local.then(|| Visitor { name: "local".to_owned(), role: Role::Admin })
     }
 
@@ -162,7 +164,8 @@ pub fn is_secure(request: &Request) -> bool {
 
 /// Whoever sends this sits at this machine, as far as a request can tell. A reverse proxy comes from loopback, too: it
 /// gives itself away by a forwarding header, by the Host it passes on, or (nginx, where nobody told it otherwise) by
-/// HTTP/1.0 and the address in its `proxy_pass` as Host. A browser's page from elsewhere gives itself away by its origin.
+/// HTTP/1.0 and the address in its `proxy_pass` as Host; one that hides all that, by the account it runs under
+/// ([`super::loopback`]). A browser's page from elsewhere gives itself away by its origin.
 pub fn is_at_this_machine(request: &Request) -> bool {
     const PROXY: [&str; 7] =
         ["forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-original-host"];

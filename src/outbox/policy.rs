@@ -43,6 +43,9 @@ pub enum Fate {
     SendNewer,
     /// The receiver has a revision from a life we do not remember: go on above it, at `revision`.
     Raise { revision: u64, delay_ms: u64 },
+    /// The receiver has a younger state than the one found at the start (an old copy of the database came back): its own
+    /// stays, and what comes next goes on above `revision`.
+    Overtaken { revision: u64 },
     /// Not sent again until it changes or somebody retries it.
     Park { reason: String },
     /// Tried again on its own after `delay_ms`.
@@ -86,6 +89,8 @@ pub struct RowState {
     pub newest: u64,
     /// Attempts that did not deliver it so far.
     pub tries: u32,
+    /// Its state was made by this process, not found at the start.
+    pub ours: bool,
 }
 
 /// Spreads retries: a small generator from a seed, so that equal seeds give equal waits.
@@ -398,6 +403,7 @@ fn fate(verdict: &Verdict, sent: u64, row: Option<RowState>, spread: &mut Spread
         Verdict::Stale { has } if *has >= i64::MAX as u64 => {
             Fate::Park { reason: format!("the receiver claims to have revision {has}") }
         }
+        Verdict::Stale { has } if *has > sent && !row.ours && row.newest <= sent => Fate::Overtaken { revision: *has },
         Verdict::Stale { has } if *has > sent => {
             let delay_ms = if row.tries < RAISES_AT_ONCE { 0 } else { spread.add_to(backoff_ms(row.tries)) };
             Fate::Raise { revision: has.saturating_add(1).max(row.newest), delay_ms }

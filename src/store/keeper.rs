@@ -17,6 +17,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::error::{StartError, StoreError};
 use super::lock::{Lock, take_abort};
+pub use super::rows::DestinationKind;
 use super::rows::{AuditRow, Forgotten, RequestRow, Rows};
 use super::settings::Settings;
 use super::sqlite::Database;
@@ -73,15 +74,6 @@ pub enum Order {
     Forget { number: String, answer: Sender<Result<Forgotten, StoreError>> },
     /// Settle a missed call by hand. Answers whether that changed anything.
     FollowUp { record_id: String, follow_up: FollowUp, answer: Sender<Result<bool, StoreError>> },
-}
-
-/// What a row of the outbox is about.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum DestinationKind {
-    /// One record at a time, to the CRM named in it.
-    Crm,
-    /// Whole conversations, every one of them (a second history).
-    History,
 }
 
 /// Somebody records are sent to.

@@ -69,6 +69,15 @@ pub struct OutboxRow {
     pub parked: Option<String>,
 }
 
+/// What a row of the outbox is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DestinationKind {
+    /// One record at a time, to the CRM named in it.
+    Crm,
+    /// Whole conversations, every one of them (a second history).
+    History,
+}
+
 /// Which rows of the outbox an order is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Rows {

@@ -35,7 +35,7 @@ impl Place {
             "[[asterisk]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"pinconnector\"\n\
              secret = \"a-secret-of-twenty-bytes\"\n\n[numbers]\nregion = \"RU\"\n\n[store]\npath = {:?}\n\n\
              [[crm]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{crm_url}\"\nsecret = \"another-secret-of-bytes\"\n\
-             timeout_s = 2\nconnect_timeout_s = 1\n\n[http]\nlisten = []\n{more}",
+             timeout_s = 2\nconnect_timeout_s = 1\n\n[agi]\nlisten = []\n\n[http]\nlisten = []\n{more}",
             self.database()
         ));
     }

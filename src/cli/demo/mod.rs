@@ -119,7 +119,7 @@ fn configuration(ami_port: u16, crm_port: u16, page_port: u16, folder: &Path) ->
         "[[asterisk]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {ami_port}\nusername = \"{USER}\"\n\
          secret = \"{SECRET}\"\n\n[numbers]\nregion = \"RU\"\n\n[store]\npath = {:?}\n\n\
          [[crm]]\nname = \"demo\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{crm_port}/\"\n\
-         secret = \"{SECRET}\"\n\n[http]\nlisten = \"127.0.0.1:{page_port}\"\nlocal_without_login = true\n",
+         secret = \"{SECRET}\"\n\n[agi]\nlisten = []\n\n[http]\nlisten = \"127.0.0.1:{page_port}\"\nlocal_without_login = true\n",
         folder.join("demo.db")
     )
 }

@@ -7,7 +7,7 @@ use crate::clock::Now;
 use crate::http::answer::Answer;
 use crate::http::click_to_call::{self, Click, progress};
 use crate::http::gate::Token;
-use crate::http::guard::{Asked, Passed, Refusal, is_word};
+use crate::http::guard::{Asked, Refusal, Scene, is_word};
 use crate::http::office::{AuditLine, Crm, KeptAnswer, NotPlaced, Pbx, Wanted};
 use crate::http::request::{Method, Request};
 use crate::sign;
@@ -114,7 +114,8 @@ impl Desk {
             return Err(Refusal::new(409, "already_ringing", text));
         }
         let under_way = self.book.under_way(now.mono_ms);
-        let passed: Passed = self.guard.check(asked, crm, &pbx, &self.numbers, under_way, now, &self.zone)?;
+        let scene = Scene { crm, pbx: &pbx, numbers: &self.numbers, zone: &self.zone, under_way, now };
+        let passed = self.guard.check(asked, &scene)?;
         let no_randomness = |_| Refusal::new(503, "busy", "the system has no randomness");
         let id = unguessable().map_err(no_randomness)?;
         let request = match &asked.request {

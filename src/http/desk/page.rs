@@ -27,6 +27,7 @@ const RECENT: usize = 60;
 const INDEX: &str = include_str!("../page/index.html");
 const LOGIN: &str = include_str!("../page/login.html");
 const SCRIPT: &str = include_str!("../page/page.js");
+const LOGIN_SCRIPT: &str = include_str!("../page/login.js");
 const WORDS: &str = include_str!("../page/words.js");
 const STYLE: &str = include_str!("../page/page.css");
 const ICON: &str = include_str!("../page/icon.svg");
@@ -39,6 +40,7 @@ pub(super) fn asset(request: &Request, path: &str) -> Option<Answer> {
     }
     let (content_type, text) = match path {
         "/page/page.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "/page/login.js" => ("text/javascript; charset=utf-8", LOGIN_SCRIPT),
         "/page/words.js" => ("text/javascript; charset=utf-8", WORDS),
         "/page/page.css" => ("text/css; charset=utf-8", STYLE),
         "/page/icon.svg" | "/favicon.ico" => ("image/svg+xml", ICON),
@@ -54,6 +56,11 @@ fn html(status: u16, text: &'static str) -> Answer {
         .with("X-Frame-Options", "DENY")
 }
 
+/// The form, which knows nothing of the office.
+pub(super) fn login_form(status: u16) -> Answer {
+    html(status, LOGIN)
+}
+
 impl Desk {
     pub(super) fn ask_page(&mut self, token: Token, request: &Request, path: &str, now: Now) {
         if path == "/health" {
@@ -61,7 +68,7 @@ impl Desk {
         }
         let Some(visitor) = self.sign_in.visitor(request, now) else {
             let answer = match path {
-                "/" => html(401, LOGIN),
+                "/" => login_form(401),
                 _ => Answer::error(401, "login", "this needs a login or a token"),
             };
             return self.gate.answer(token, answer);

@@ -1,16 +1,30 @@
 //! One commit: everything pending, in one transaction.
 
 use super::pending::{Note, Pending};
+use crate::clock::Now;
 use crate::store::error::StoreError;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::history::Writing;
 
+/// What a commit did.
+pub struct Written {
+    /// Things that can never be stored and were left out.
+    pub unstorable: u64,
+    /// When the statements were done and the disk's part began.
+    pub worked_until: Now,
+}
+
 /// Writes all of `pending`. What cannot ever be stored is skipped and counted, so that it does not keep the rest from
-/// being stored. Answers how many things those were.
+/// being stored.
 ///
 /// # Errors
 /// If the database fails; `pending` is then to be written again.
-pub fn commit(database: &Database, pending: &mut Pending, writing: Writing) -> Result<u64, StoreError> {
+pub fn commit(
+    database: &Database,
+    pending: &mut Pending,
+    writing: Writing,
+    clock: fn() -> Now,
+) -> Result<Written, StoreError> {
     database.transaction(|| {
         let mut unstorable = 0;
         let mut skip = |what: &str, done: Result<(), StoreError>| match done {
@@ -63,6 +77,6 @@ pub fn commit(database: &Database, pending: &mut Pending, writing: Writing) -> R
             });
             skip(name, done)?;
         }
-        Ok(unstorable)
+        Ok(Written { unstorable, worked_until: clock() })
     })
 }

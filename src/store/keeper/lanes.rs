@@ -37,12 +37,23 @@ pub struct DestinationLane {
     /// First items of the batches under way that are of the backlog.
     backlog: Vec<String>,
     success_noted_ms: Option<u64>,
+    /// Wall clock: what changed before was found at the start.
+    started_ms: i64,
 }
 
 impl DestinationLane {
-    pub fn new(destination: Destination) -> Self {
+    pub fn new(destination: Destination, started_ms: i64) -> Self {
         let lane = Lane::new(destination.senders, destination.batch_max);
-        Self { destination, lane, id: None, maybe: true, wake_ms: None, backlog: Vec::new(), success_noted_ms: None }
+        Self {
+            destination,
+            lane,
+            id: None,
+            maybe: true,
+            wake_ms: None,
+            backlog: Vec::new(),
+            success_noted_ms: None,
+            started_ms,
+        }
     }
 
     /// The same destination after a reload: what is under way stays known.
@@ -197,11 +208,11 @@ impl DestinationLane {
             .iter()
             .map(|(item, revision)| {
                 let stored = match (database, id) {
-                    (Some(database), Some(id)) => database.outbox_state(id, item),
+                    (Some(database), Some(id)) => database.outbox_state(id, item, self.started_ms),
                     // It cannot be looked at; that it is still wanted is the safe guess.
-                    _ => Ok(Some(RowState { newest: *revision, tries: 0 })),
+                    _ => Ok(Some(RowState { newest: *revision, tries: 0, ours: true })),
                 };
-                pending.row(item, stored.unwrap_or(Some(RowState { newest: *revision, tries: 0 })))
+                pending.row(item, stored.unwrap_or(Some(RowState { newest: *revision, tries: 0, ours: true })))
             })
             .collect::<Vec<_>>();
         let first = sent.first().map_or("", |(item, _)| item);
@@ -229,6 +240,11 @@ impl DestinationLane {
             }
             if let Fate::Raise { revision: above, .. } = &fate {
                 log::info!("{item}: {name} has a revision we never sent, going on above it at {above}");
+            }
+            if let Fate::Overtaken { revision: has } = &fate {
+                log::warn!(
+                    "{item}: {name} has a younger state, {has}, than this database, which is an old copy; it stays"
+                );
             }
             let in_memory = database.is_none() && pending.newest(item).is_some();
             pending.settle(item, *revision, &fate);

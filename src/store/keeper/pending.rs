@@ -9,8 +9,7 @@ use crate::call::record::Amendment;
 use crate::call::{Change, Conversation, Record};
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, Lane, RowState};
-use crate::store::keeper::DestinationKind;
-use crate::store::rows::{AuditRow, RequestRow};
+use crate::store::rows::{AuditRow, DestinationKind, RequestRow};
 
 /// The newest state of a conversation.
 pub struct PendingConversation {
@@ -212,7 +211,7 @@ impl Pending {
             }
             // Parked: it is stored as waiting, and sent once more when that is possible.
             Fate::Park { .. } => pending.record.revision <= sent,
-            Fate::SendNewer | Fate::Delay { .. } | Fate::Wait { .. } | Fate::Held => false,
+            Fate::SendNewer | Fate::Overtaken { .. } | Fate::Delay { .. } | Fate::Wait { .. } | Fate::Held => false,
         };
         if done && let Some(numbers) = pending.record.crm.as_ref().and_then(|crm| self.unsent.get_mut(crm)) {
             numbers.remove(&number);
@@ -222,8 +221,8 @@ impl Pending {
     /// The row a record in memory would have.
     pub fn row(&self, item: &str, stored: Option<RowState>) -> Option<RowState> {
         match (self.newest(item), stored) {
-            (Some(newest), Some(stored)) => Some(RowState { newest: newest.max(stored.newest), ..stored }),
-            (Some(newest), None) => Some(RowState { newest, tries: 0 }),
+            (Some(newest), Some(stored)) => Some(RowState { newest: newest.max(stored.newest), ours: true, ..stored }),
+            (Some(newest), None) => Some(RowState { newest, tries: 0, ours: true }),
             (None, stored) => stored,
         }
     }

@@ -7,8 +7,7 @@ use super::{Database, signed, unsigned};
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, LIVE_MS, Lane, RowState};
 use crate::store::error::StoreError;
-use crate::store::keeper::DestinationKind;
-use crate::store::rows::Rows;
+use crate::store::rows::{DestinationKind, Rows};
 
 /// Which end of those that wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,17 +157,21 @@ impl Database {
         Ok(statement.execute(params![destination, now_ms, i64::try_from(max).unwrap_or(i64::MAX)])?)
     }
 
-    /// What is known of the row of an item.
+    /// What is known of the row of an item; `started_ms`: when this process began.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn outbox_state(&self, destination: i64, item: &str) -> Result<Option<RowState>, StoreError> {
+    pub fn outbox_state(&self, destination: i64, item: &str, started_ms: i64) -> Result<Option<RowState>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT revision, tries FROM outbox WHERE item = ?2 AND destination = ?1")?;
+            .prepare_cached("SELECT revision, tries, changed_at FROM outbox WHERE item = ?2 AND destination = ?1")?;
         let state = statement
             .query_row(params![destination, item], |row| {
-                Ok(RowState { newest: unsigned(row.get(0)?), tries: row.get(1)? })
+                Ok(RowState {
+                    newest: unsigned(row.get(0)?),
+                    tries: row.get(1)?,
+                    ours: row.get::<_, i64>(2)? >= started_ms,
+                })
             })
             .optional()?;
         Ok(state)
@@ -204,6 +207,13 @@ impl Database {
                          WHERE item = ?2 AND destination = ?1",
                     )?
                     .execute(params![destination, item, signed(*revision), i64::from(*delay_ms > 0), due(*delay_ms)])?;
+            }
+            Fate::Overtaken { revision } => {
+                match kind {
+                    DestinationKind::Crm => self.raise(item, *revision)?,
+                    DestinationKind::History => self.raise_conversations(*revision),
+                };
+                self.delivered(destination, item, sent)?;
             }
             Fate::Park { reason } => {
                 self.connection

@@ -253,7 +253,7 @@ impl Database {
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
     }
 
-    /// Copies everything, as of one moment, into the new file `to`.
+    /// Copies everything but what is open, as of one moment, into the new file `to`.
     ///
     /// # Errors
     /// If either side fails; `to` is then of no use.
@@ -272,6 +272,8 @@ impl Database {
             }
         }
         drop(backup);
+        // What was open then is over when the copy is used: restored, it would end as lost, and the CRM would believe that.
+        copy.execute("DELETE FROM open_conversation", [])?;
         // A copy in one file: without the companions of a write-ahead log.
         copy.pragma_update(None, "journal_mode", "DELETE")?;
         Ok(())

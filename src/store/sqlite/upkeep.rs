@@ -62,6 +62,12 @@ impl Database {
                 self.connection.execute("DELETE FROM open_conversation WHERE id = ?1", [&id])?;
                 restored.quarantined.push(format!("{id}: {why}"));
             }
+            // Of a copy, and of what was set aside: nobody will end these any more.
+            self.connection.execute(
+                "UPDATE record SET open = 0
+                 WHERE open = 1 AND NOT EXISTS (SELECT 1 FROM open_conversation c WHERE c.id = record.conversation)",
+                [],
+            )?;
             Ok(restored)
         })
     }

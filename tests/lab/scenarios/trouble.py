@@ -7,7 +7,7 @@ import json
 import random
 import time
 
-from .. import compare
+from .. import compare, processes
 from ..ami_proxy import AmiProxy
 from ..connector import Connector
 from ..processes import wait_for
@@ -376,3 +376,27 @@ def beginning_swallowed(scene):
     call.hangup()
     s.must({"direction": "incoming", "client_number": s.client, "status": "completed", "extension": str(s.exts[0]), "lead": True, "ended_by": "client"})
     scene.wait_for_all()
+
+
+@trouble("`capture` records the live line beside the service, and `replay` makes the same records of it")
+def captured(scene):
+    """Not a trouble, but what an operator does when he has one."""
+    path = scene.office.folder / "bug.ami"
+    log = scene.office.folder / "capture.log"
+    recording = processes.start([scene.connector.program, "--config", scene.connector.config, "capture", path, "--seconds", "6"], log)
+    wait_for("capture has logged in", 5, lambda: "logged in" in log.read_text())
+    s, call, _, did = scene.talk("while a capture runs", answer=0.8)
+    time.sleep(1.5)
+    call.hangup()
+    s.must(s.incoming(did, status="completed", extension=s.exts[0], lead=True, talk_seconds=1.5))
+    scene.wait_for_all()
+    assert recording.wait(15) == 0, log.read_text()[-500:]
+    done = scene.connector.command("replay", "--json", str(path))
+    assert done.returncode == 0, done.stderr
+    replayed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(replayed) == 1, f"{len(replayed)} records of one call"
+    lived = s.records()[0]
+    for field in ("direction", "status", "client_number", "did", "extension", "hangup_cause", "ended_by", "lead"):
+        assert replayed[0].get(field) == lived.get(field), f"{field} is {replayed[0].get(field)!r}, live it was {lived.get(field)!r}"
+    for field in ("ring_seconds", "talk_seconds", "total_seconds"):
+        assert abs(replayed[0][field] - lived[field]) < 0.1, f"{field} is {replayed[0][field]}, live it was {lived[field]}"
