@@ -65,6 +65,12 @@ impl Parser {
                 action_id: text_of(message, b"ActionID"),
                 channel: Box::new(self.listed_channel(message, b"Data", b"BridgeID")),
             },
+            (7, b"DTMFEnd") => {
+                if message.get(b"Direction") != Some(b"Received") {
+                    return None;
+                }
+                Event::DtmfEnd { leg: self.place(message), digit: text_of(message, b"Digit") }
+            }
             (7, b"DialEnd") => {
                 let [caller, dest] = self.legs(message, ["", "Dest"]);
                 Event::DialEnd {

@@ -170,6 +170,11 @@ pub enum Event {
         /// `LocalOptimization: Yes`: the pair will vanish from the talk.
         optimized: bool,
     },
+    /// The party of a channel pressed a key (class `dtmf`). `leg` as in `Newexten`.
+    DtmfEnd {
+        leg: Leg,
+        digit: Text,
+    },
     Hold(Leg),
     Unhold(Leg),
     BlindTransfer {
@@ -345,6 +350,7 @@ impl Event {
             Self::BridgeMerge { .. } => "BridgeMerge",
             Self::BridgeDestroy { .. } => "BridgeDestroy",
             Self::LocalBridge { .. } => "LocalBridge",
+            Self::DtmfEnd { .. } => "DTMFEnd",
             Self::Hold(_) => "Hold",
             Self::Unhold(_) => "Unhold",
             Self::BlindTransfer { .. } => "BlindTransfer",

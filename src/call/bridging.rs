@@ -347,8 +347,10 @@ impl Calls {
         for uniqueid in own.chain(guest) {
             let Some((_, channel)) = self.channel(pbx, uniqueid) else { continue };
             let Some(bridge) = channel.bridge.as_deref().map(BridgeId::new) else { continue };
+            // In a consultation by feature code and in a conference there are people of other conversations, too.
             let others = self.connected(pbx, &bridge);
-            let mut others = others.iter().filter(|(_, u)| u != uniqueid).peekable();
+            let belongs = |k: Key, u: &Uniqueid| k == key || conversation.consulting.as_ref() == Some(u);
+            let mut others = others.iter().filter(|(k, u)| u != uniqueid && belongs(*k, u)).peekable();
             if others.peek().is_some() {
                 let with_client =
                     others.any(|(k, u)| *k == key && conversation.channel(u).is_some_and(|c| c.is_client));

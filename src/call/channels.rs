@@ -130,7 +130,14 @@ impl Calls {
             }
             ChannelState::Ringing => self.rings(key, &leg.uniqueid),
             ChannelState::Up => self.is_up(key, &leg.uniqueid),
-            ChannelState::Down | ChannelState::Busy | ChannelState::Other(_) => {}
+            // Asterisk itself has told this caller Busy or Congestion.
+            ChannelState::Busy => {
+                let conversation = self.conversation_mut(key);
+                if conversation.channel(&leg.uniqueid).is_some_and(|c| c.role == Role::Caller) {
+                    conversation.dialplan_refused = true;
+                }
+            }
+            ChannelState::Down | ChannelState::Other(_) => {}
         }
     }
 
@@ -179,7 +186,9 @@ impl Calls {
         if channel.ring_from.is_some() {
             channel.ring_until.get_or_insert(wall);
         }
-        let agents = channel.phone.is_some() && channel.decides.is_none();
+        // Whoever an Originate called first has taken it: the agent, or the customer of a dialler.
+        let agents = channel.decides.is_none()
+            && (channel.phone.is_some() || channel.is_client && channel.role == Role::Originated);
         if let Some(click) = &mut conversation.click
             && agents
         {
@@ -230,6 +239,9 @@ impl Calls {
             && !(refused && channel.role == Role::Caller)
         {
             channel.asked_hangup = Some(asked);
+        }
+        if let Some(consultation) = self.consultation_of(pbx, &leg.uniqueid) {
+            self.conversation_mut(consultation).guest_asked_hangup.get_or_insert(asked.0);
         }
     }
 

@@ -4,7 +4,7 @@
 //! conversation are `transfer`'s, the phones themselves `phones`'.
 
 use super::model::{Fate, Party, PhoneKey, Role, Stage};
-use super::record::Direction;
+use super::record::{Direction, EndedBy};
 use super::{Calls, Key, target};
 use crate::asterisk::{DialStatus, Leg, PbxId, Text, Uniqueid};
 
@@ -136,6 +136,9 @@ impl Calls {
         let rang = channel.ring_from.is_some();
         let phone = &mut conversation.phones[place.phone];
         // Tried again: what it did with the client before is over.
+        if phone.gave_away {
+            phone.ended_by = Some(EndedBy::Us);
+        }
         phone.parked = false;
         phone.gave_away = false;
         phone.ended = None;
@@ -154,11 +157,16 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         let root = conversation.root_of(dialler)?;
         let by_client = root.is_client;
+        let dialler_called = by_client && root.role == Role::Originated;
         match party {
             Party::Local => None,
             Party::Extension(extension) => {
                 if conversation.direction.is_none() {
                     conversation.direction = Some(Direction::Internal);
+                }
+                // The colleague a dialler found for the customer it called.
+                if dialler_called && conversation.from.is_none() {
+                    conversation.from = Some(extension.clone());
                 }
                 let phone = PhoneKey::Extension(extension.clone());
                 self.click_reaches_extension(key, extension);
@@ -180,12 +188,21 @@ impl Calls {
                         .map(|phone| Place { phone, is_client: false });
                 }
                 let extension = ours?;
+                let (begins, born) = (conversation.direction.is_none(), conversation.born);
                 conversation.direction = Some(Direction::Outgoing);
                 conversation.trunk = Some(trunk.clone());
+                if conversation.to.is_none() {
+                    conversation.to.clone_from(&number);
+                }
                 if number.is_some() {
                     conversation.client_number = number;
                 }
-                self.callers_phone(key, &extension).map(|phone| Place { phone, is_client: true })
+                let clicked = conversation.click.is_some();
+                let phone = self.callers_phone(key, &extension)?;
+                if begins && clicked {
+                    self.conversation_mut(key).phones[phone].started = born;
+                }
+                Some(Place { phone, is_client: true })
             }
         }
     }

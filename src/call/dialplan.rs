@@ -13,6 +13,8 @@ const MAX_VARIABLES: usize = 32;
 const MAX_VARIABLE_LEN: usize = 1_024;
 /// Keys of a menu that are kept; a child with a phone presses more.
 const MAX_KEYS: usize = 32;
+/// The shortest key and pause (ITU-T Q.24): the same key sooner is the same event again.
+const KEY_MS: i64 = 80;
 
 impl Calls {
     /// `Newexten`: a channel starts an application.
@@ -52,6 +54,9 @@ impl Calls {
                 queue.left.get_or_insert(wall);
             }
             self.dial_is_over(key, &leg.uniqueid);
+            if self.conversation(key).menu.as_ref().is_some_and(|m| m.reads) {
+                self.take_heard_keys(key);
+            }
             self.place_entered(key, leg);
             let conversation = self.conversation_mut(key);
             conversation.last_place = Some((leg.context.to_string(), leg.exten.to_string()));
@@ -88,9 +93,16 @@ impl Calls {
                 let context = leg.context.to_string();
                 let known = conversation.menu.take();
                 let new = known.as_ref().is_none_or(|m| m.context != context);
-                let keys = known.map(|m| m.keys).unwrap_or_default();
-                conversation.menu =
-                    Some(Menu { context: context.clone(), exten: leg.exten.to_string(), keys, open: true });
+                let (keys, heard, heard_at) = known.map(|m| (m.keys, m.heard, m.heard_at)).unwrap_or_default();
+                conversation.menu = Some(Menu {
+                    context: context.clone(),
+                    exten: leg.exten.to_string(),
+                    keys,
+                    open: true,
+                    heard,
+                    heard_at,
+                    reads: application == "read",
+                });
                 conversation.stage = Stage::Menu;
                 if new {
                     conversation.step(step(StepKind::Menu, wall).place(context));
@@ -141,6 +153,39 @@ impl Calls {
         }
     }
 
+    /// `DTMFEnd` (class `dtmf`): the client pressed a key. Where it leads says the dialplan; this is for a menu that does not
+    /// tell (Read), and for a key it does not have.
+    pub(super) fn key_pressed(&mut self, pbx: PbxId, leg: &Leg, digit: &str) {
+        let wall = self.wall();
+        let Some(key) = self.known(pbx, &leg.uniqueid) else { return };
+        let conversation = self.conversation_mut(key);
+        if conversation.channel(&leg.uniqueid).is_some_and(leads)
+            && let Some(menu) = conversation.menu.as_mut().filter(|m| m.open)
+            && menu.heard.len() < MAX_KEYS
+            && is_keys(digit)
+            && !(menu.heard.ends_with(digit) && wall - menu.heard_at < KEY_MS)
+        {
+            menu.heard.push_str(digit);
+            menu.heard_at = wall;
+        }
+    }
+
+    /// The menu is over, and no extension was entered that would say which key it was.
+    fn take_heard_keys(&mut self, key: Key) {
+        let wall = self.wall();
+        let conversation = self.conversation_mut(key);
+        let rang = conversation.phones.iter().any(|p| p.rang);
+        let Some(menu) = conversation.menu.as_mut().filter(|m| m.open) else { return };
+        menu.open = false;
+        let heard = std::mem::take(&mut menu.heard);
+        let pressed = if menu.reads { heard.trim_end_matches('#') } else { &heard };
+        if !pressed.is_empty() && !rang && menu.keys.len() < MAX_KEYS {
+            menu.keys.push(pressed.to_owned());
+            conversation.step(step(StepKind::Digits, wall).place(pressed.to_owned()));
+            self.touch(key);
+        }
+    }
+
     /// The leading channel is at a place of the dialplan: a key of the menu may have brought it there, or an error.
     fn place_entered(&mut self, key: Key, leg: &Leg) {
         let wall = self.wall();
@@ -152,6 +197,7 @@ impl Calls {
         let rang = conversation.phones.iter().any(|p| p.rang);
         let wrong = &*leg.exten == "i";
         if let Some(menu) = conversation.menu.as_mut().filter(|m| m.open) {
+            menu.heard.clear();
             if *menu.context == *leg.context && *menu.exten != *leg.exten {
                 menu.open = false;
                 let key_pressed = if wrong { conversation.invalid_exten.clone() } else { Some(leg.exten.to_string()) };
@@ -189,6 +235,9 @@ impl Calls {
                     return;
                 }
                 self.dial_is_over(key, &leg.uniqueid);
+                if matches!(&**value, "CHANUNAVAIL" | "CONGESTION") {
+                    self.target_unreachable(key, &leg.uniqueid);
+                }
                 let conversation = self.conversation_mut(key);
                 let is_leading = conversation.channel(&leg.uniqueid).is_some_and(leads);
                 if &**value == "INVALIDARGS" && is_leading && !conversation.has_phones() {
@@ -251,14 +300,27 @@ impl Calls {
     pub(super) fn notice_wrong_place(&mut self, key: Key, leg: &Leg) {
         let conversation = self.conversation_mut(key);
         let Some(channel) = conversation.channel(&leg.uniqueid) else { return };
-        if !leads(channel) || channel.asked_hangup.is_some() || conversation.dialplan_refused {
+        if !leads(channel) {
             return;
         }
+        let wanted = channel.asked_hangup.is_some() || conversation.dialplan_refused;
+        // Asterisk went where the key led, and nothing could run there (no such application).
+        let led =
+            conversation.menu.as_ref().is_some_and(|m| m.open && *m.context == *leg.context && *m.exten != *leg.exten);
+        if led && !wanted && is_keys(&leg.exten) {
+            self.place_entered(key, leg);
+        }
+        self.take_heard_keys(key);
+        if wanted {
+            return;
+        }
+        let conversation = self.conversation_mut(key);
         let Some((context, exten)) = &conversation.last_place else { return };
         let jumped =
             conversation.last_application.as_deref().is_some_and(|a| a.starts_with("go") || a.starts_with("exec"));
         let elsewhere = **context != *leg.context || (**exten != *leg.exten && &*leg.exten != "h");
-        if jumped && elsewhere && matches!(conversation.stage, Stage::None | Stage::Greeting) {
+        // A key of a menu may lead to nowhere, too; a key the menu does not have leads nowhere at all.
+        if (jumped || led) && elsewhere && matches!(conversation.stage, Stage::None | Stage::Greeting | Stage::Menu) {
             conversation.stage = Stage::DialplanError;
             conversation.invalid = true;
         }

@@ -226,8 +226,14 @@ fn ended_by(conversation: &Conversation, acted: Option<i64>) -> Option<EndedBy> 
     let found = match last_talk {
         Some(talk) if end - talk <= WITH_THE_TALK_MS => first_request(parties, talk - TOGETHER_MS, end),
         // After the last talk, or without one, only who called can end it; what rings is called off.
-        _ => first_request(parties.filter(|c| c.is_client || c.role == Role::Caller), conversation.born, end),
+        _ => first_request(
+            parties.filter(|c| c.is_client || matches!(c.role, Role::Caller | Role::Originated)),
+            conversation.born,
+            end,
+        ),
     };
+    let by_guest = conversation.guest_asked_hangup.is_some_and(|at| (end - TOGETHER_MS..=end).contains(&at));
+    let found = found.or(by_guest.then_some(EndedBy::Us));
     let by_action = acted.is_some_and(|at| (end - TOGETHER_MS..=end).contains(&at));
     let cancelled = conversation.click.as_ref().is_some_and(|c| c.cancelled);
     Some(found.unwrap_or(if by_action || cancelled { EndedBy::Us } else { EndedBy::Pbx }))
@@ -244,7 +250,9 @@ pub(super) fn talk_ended_by(conversation: &Conversation, index: usize) -> Option
         .channels
         .iter()
         .filter(|c| c.phone == Some(index) || c.is_client || matches!(c.role, Role::Caller | Role::Originated));
-    first_request(parties, until - TOGETHER_MS, until + TOGETHER_MS).or(phone.ended_by).or_else(|| {
+    let together = until - TOGETHER_MS..=until + TOGETHER_MS;
+    let by_guest = conversation.guest_asked_hangup.is_some_and(|at| together.contains(&at)).then_some(EndedBy::Us);
+    first_request(parties, *together.start(), *together.end()).or(by_guest).or(phone.ended_by).or_else(|| {
         let with_the_end = conversation.ended.is_some_and(|end| end - until <= WITH_THE_TALK_MS);
         if with_the_end { conversation.ended_by } else { Some(EndedBy::Pbx) }
     })
@@ -290,8 +298,14 @@ fn queue_reason(conversation: &Conversation, client_left: bool) -> Reason {
         .status
         .as_deref()
         .is_some_and(|s| matches!(s, "JOINEMPTY" | "FULL" | "LEAVEEMPTY" | "JOINUNAVAIL" | "LEAVEUNAVAIL"));
-    if client_left {
-        return if rang_at_the_end(conversation) { Reason::Abandoned } else { Reason::Queue };
+    if client_left && rang_at_the_end(conversation) {
+        return Reason::Abandoned;
+    }
+    // He may have waited to its end and hung up in what the dialplan played then.
+    let asked = conversation.client_channels().filter_map(|c| c.asked_hangup.map(|(at, _)| at)).min();
+    let in_queue = queue.left.is_none_or(|left| asked.is_some_and(|at| at <= left + TOGETHER_MS));
+    if client_left && in_queue {
+        return Reason::Queue;
     }
     if queue.rang && !thrown_out { Reason::NoAnswer } else { Reason::Queue }
 }
@@ -315,12 +329,15 @@ fn phones_reason(conversation: &Conversation, client_left: bool) -> Reason {
 
 /// No stage was seen at all: the dialplan refused, is wrong, or is hidden from us.
 fn nowhere_reason(conversation: &Conversation, client_left: bool) -> Reason {
+    // FollowMe and the like that found nobody ran as a Dial; a Hangup after that is no stage of its own.
+    if conversation.dialplan_seen && !client_left && conversation.stage == Stage::Dial {
+        return Reason::Unreachable;
+    }
     if conversation.dialplan_refused {
         return Reason::Rejected;
     }
     if conversation.dialplan_seen && !client_left {
-        // FollowMe and the like that found nobody ran as a Dial.
-        return if conversation.stage == Stage::Dial { Reason::Unreachable } else { Reason::DialplanError };
+        return Reason::DialplanError;
     }
     let was_up = conversation.client_channels().any(|c| c.up_at.is_some());
     if was_up || client_left {

@@ -167,6 +167,7 @@ impl Calls {
             Event::BridgeMerge { to, from } => self.bridge_merge(pbx, to, &from),
             Event::BridgeDestroy { bridge } => self.bridge_destroy(pbx, bridge),
             Event::LocalBridge { one, two, .. } => self.local_bridge(pbx, &one, &two),
+            Event::DtmfEnd { leg, digit } => self.key_pressed(pbx, &leg, &digit),
             Event::Hold(leg) => self.hold(pbx, &leg.uniqueid, true),
             Event::Unhold(leg) => self.hold(pbx, &leg.uniqueid, false),
             Event::BlindTransfer { success, transferer, transferee, extension, .. } => {

@@ -254,6 +254,14 @@ pub struct Menu {
     pub keys: Vec<String>,
     /// It is being played: what comes next is a key.
     pub open: bool,
+    /// Keys pressed in it so far, where we may hear them (`DTMFEnd`).
+    #[serde(default)]
+    pub heard: String,
+    #[serde(default)]
+    pub heard_at: Ms,
+    /// It is made with Read, which puts the keys into a variable and goes on at the same place.
+    #[serde(default)]
+    pub reads: bool,
 }
 
 /// The client's stay in a queue.
@@ -309,6 +317,9 @@ pub struct PendingTransfer {
     pub from_phone: Option<usize>,
     /// The extension dialled, should no phone be tried.
     pub exten: String,
+    /// A phone was tried for it.
+    #[serde(default)]
+    pub tried: bool,
 }
 
 /// A Dial seen on a Local channel's far end before anything said who is behind the near one.
@@ -373,6 +384,9 @@ pub struct Conversation {
     #[serde(with = "uniqueid_option")]
     pub consulting: Option<Uniqueid>,
     pub is_consultation: bool,
+    /// The transferer hung up: his channel is not of this conversation.
+    #[serde(default)]
+    pub guest_asked_hangup: Option<Ms>,
     pub click: Option<Click>,
     pub recordings: Vec<RecordingRun>,
     /// A recording started whose file is not known (MixMonitorStart without VarSet).
@@ -446,6 +460,7 @@ impl Conversation {
             pending_transfer: None,
             consulting: None,
             is_consultation: false,
+            guest_asked_hangup: None,
             click: None,
             recordings: Vec::new(),
             unnamed_recording: None,

@@ -119,8 +119,11 @@ impl Calls {
         match party {
             Party::Extension(_) => self.agents_leg(key, uniqueid),
             // A dialler calls the customer first: he is the client, whoever is called for him a phone.
-            Party::Trunk(trunk) if self.conversation(key).click.is_none() => {
+            Party::Trunk(trunk) if self.conversation(key).click.as_ref().is_none_or(|c| c.agent.is_none()) => {
                 let conversation = self.conversation_mut(key);
+                if let Some(click) = &mut conversation.click {
+                    click.asked.clone_from(&number);
+                }
                 conversation.direction = Some(Direction::Outgoing);
                 conversation.trunk = Some(trunk);
                 conversation.client_number.clone_from(&number);
@@ -157,9 +160,8 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         let Some(channel) = conversation.channel_mut(uniqueid) else { return };
         let Some(extension) = channel.extension().map(str::to_owned) else { return };
-        if channel.role == Role::Unknown {
-            channel.role = Role::Originated;
-        }
+        // Also where the far end of an originated Local channel dialled him.
+        channel.role = Role::Originated;
         conversation.caller_extension.get_or_insert_with(|| extension.clone());
         conversation.from.get_or_insert_with(|| extension.clone());
         if let Some(click) = &mut conversation.click {
@@ -268,8 +270,12 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         let Some(click) = &mut conversation.click else { return };
         if click.asked.is_none() && exten.is_empty() {
-            // An Originate of an application (an announcement) is no call to anybody.
-            conversation.click = None;
+            // An Originate of an application: an announcement is no call to anybody, a Dial will say to whom.
+            if success {
+                click.agent_up = true;
+            } else {
+                conversation.click = None;
+            }
             self.end_if_empty(key);
             return;
         }

@@ -228,7 +228,9 @@ impl Conversation {
         if let Some(queue) = self.queue.as_ref().filter(|q| q.left.is_none()) {
             self.phones[index].queue.get_or_insert_with(|| queue.name.clone());
         }
-        if let Some(transfer) = self.pending_transfer.clone() {
+        if let Some(transfer) = &mut self.pending_transfer {
+            transfer.tried = true;
+            let transfer = transfer.clone();
             self.mark_transfer(&transfer.from, transfer.from_phone, index, TransferKind::Blind);
         }
     }

@@ -429,13 +429,7 @@ impl View<'_> {
         let c = self.conversation;
         let phone = &c.phones[index];
         if let Some(talked) = phone.talk_until.filter(|_| phone.answered.is_some()) {
-            // Called back after the talk (out of a parking lot) without an answer: it ends with that ring.
-            let again = c.channels.iter().filter(|channel| {
-                channel.decides == Some(index)
-                    && channel.up_at.is_none()
-                    && channel.ring_from.is_some_and(|at| at >= talked)
-            });
-            return again.filter_map(|channel| channel.hung_up).max().or(Some(talked));
+            return self.called_back(index).or(Some(talked));
         }
         if record.lead && matches!(record.status, Status::Missed | Status::Cancelled) {
             return c.ended;
@@ -443,11 +437,26 @@ impl View<'_> {
         phone.ended.or(c.ended)
     }
 
+    /// Called back after the talk (out of a parking lot) without an answer: the record ends with that ring.
+    fn called_back(&self, index: usize) -> Option<i64> {
+        let talked = self.conversation.phones[index].talk_until?;
+        let again = self.conversation.channels.iter().filter(|channel| {
+            channel.decides == Some(index)
+                && channel.up_at.is_none()
+                && channel.ring_from.is_some_and(|at| at >= talked)
+        });
+        again.filter_map(|channel| channel.hung_up).max()
+    }
+
     fn ended_by(&self, index: usize, record: &Record) -> Option<EndedBy> {
         let c = self.conversation;
         let phone = &c.phones[index];
         if phone.answered.is_some() {
             if c.lost && c.is_over() && !phone.gave_away && phone.talk_until == c.ended {
+                return c.ended_by;
+            }
+            let last = self.called_back(index).zip(c.ended);
+            if last.is_some_and(|(ring, end)| end - ring <= TOGETHER_MS) {
                 return c.ended_by;
             }
             return ending::talk_ended_by(c, index);

@@ -206,6 +206,7 @@ impl Calls {
             }
         }
         let restarted = first && missing.len() == live && self.exchange(pbx).restarted;
+        let touched: Vec<Key> = missing.iter().map(|(key, _)| *key).collect();
         for (key, uniqueid) in missing {
             if !first {
                 self.counts.audit_ended += 1;
@@ -214,6 +215,12 @@ impl Calls {
                 held.conversation.lost = true;
                 held.conversation.restarted = restarted;
                 self.gone(pbx, key, &uniqueid, None);
+            }
+        }
+        // A conversation that goes on will be seen to end.
+        for key in touched {
+            if let Some(held) = self.held.get_mut(&key).filter(|h| !h.conversation.is_over()) {
+                held.conversation.lost = false;
             }
         }
         // Who called before who was called. Asterisk lists them in any order, and both are as many whole seconds old; but the

@@ -3,7 +3,7 @@
 //! Rests on BlindTransfer, AttendedTransfer, Pickup, ParkedCall, UnParkedCall, and, where Asterisk sends no event at all
 //! (feature codes, Redirect), on who enters which bridge.
 
-use super::model::{Conversation, PendingTransfer, PhoneKey, Role, Stage};
+use super::model::{Conversation, Fate, PendingTransfer, PhoneKey, Role, Stage};
 use super::record::{Direction, StepKind, TransferKind, step};
 use super::{Calls, Held, Key};
 use crate::asterisk::event::AttendedTransfer;
@@ -34,8 +34,25 @@ impl Calls {
         }
         conversation.step(step(StepKind::Transfer, wall).who(giver.name.clone()).to(exten.to_owned()).how("blind"));
         conversation.pending_transfer =
-            Some(PendingTransfer { from: giver.name, from_phone: giver.phone, exten: exten.to_owned() });
+            Some(PendingTransfer { from: giver.name, from_phone: giver.phone, exten: exten.to_owned(), tried: false });
         self.touch(key);
+    }
+
+    /// The target of a blind transfer got no channel. The first step in the new place is not announced by Newexten, so only
+    /// `DIALSTATUS` says that a Dial ran there, and BlindTransfer for whom.
+    pub(super) fn target_unreachable(&mut self, key: Key, dialler: &Uniqueid) {
+        let wall = self.wall();
+        let waiting = self.conversation(key).pending_transfer.as_ref().filter(|t| !t.tried);
+        let Some(exten) = waiting.map(|t| t.exten.clone()) else { return };
+        let target =
+            if self.rules.numbers.is_extension(&exten) { PhoneKey::Extension(exten) } else { PhoneKey::Outside(exten) };
+        if let Some(index) = self.phone(key, target, Some(dialler)) {
+            let phone = &mut self.conversation_mut(key).phones[index];
+            if phone.answered.is_none() {
+                phone.fate = Fate::Unreachable;
+                phone.ended.get_or_insert(wall);
+            }
+        }
     }
 
     /// `AttendedTransfer` in its several shapes: two calls become one.
@@ -285,9 +302,12 @@ impl Calls {
         if let Some(giver) = giver {
             let targets: Vec<usize> =
                 (offset..conversation.phones.len()).filter(|i| conversation.phones[*i].key.is_some()).collect();
-            let to = targets.first().and_then(|i| conversation.phones[*i].key.as_ref().map(|k| k.name().to_owned()));
+            // Of a group that was consulted, the one who answered.
+            let taker =
+                targets.iter().find(|i| conversation.phones[**i].answered.is_some()).or(targets.first()).copied();
+            let to = taker.and_then(|i| conversation.phones[i].key.as_ref().map(|k| k.name().to_owned()));
             conversation.step(step(StepKind::Transfer, wall).who(giver.name.clone()).to(to).how("attended"));
-            for target in targets {
+            for target in taker.into_iter().chain(targets.into_iter().filter(|i| Some(*i) != taker)) {
                 conversation.mark_transfer(&giver.name, giver.phone, target, TransferKind::Attended);
             }
             if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
@@ -407,14 +427,17 @@ impl Calls {
                 && phone.key.as_ref() != Some(next)
                 && phone.talk_until.is_some_and(|until| wall - until <= 2_000)
                 // Whoever hung up himself was not robbed of his client: the dialplan goes on after him.
-                && !conversation.channels.iter().any(|c| c.phone == Some(*index) && c.asked_hangup.is_some())
+                && !conversation
+                    .channels
+                    .iter()
+                    .any(|c| c.phone == Some(*index) && c.up_at.is_some() && c.asked_hangup.is_some())
         });
         let Some((index, phone)) = pulled_from.max_by_key(|(_, p)| p.talk_until) else { return };
         let Some(from) = phone.key.as_ref().map(|k| k.name().to_owned()) else { return };
         conversation.phones[index].gave_away = true;
         conversation.step(step(StepKind::Transfer, wall).who(from.clone()).to(next.name().to_owned()).how("blind"));
         conversation.pending_transfer =
-            Some(PendingTransfer { from, from_phone: Some(index), exten: next.name().to_owned() });
+            Some(PendingTransfer { from, from_phone: Some(index), exten: next.name().to_owned(), tried: false });
     }
 }
 
