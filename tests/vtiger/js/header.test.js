@@ -61,11 +61,11 @@ const tests = {
 
 	'a token that is too old is renewed'() {
 		let renewed = false;
-		const one = page({ live: (data) => (data.token === 't1' ? { status: 401 } : { ringing: [] }), Boot: () => ({ success: true, result: facts({ token: renewed ? 't2' : 't1' }) }) });
+		const one = page({ live: (data, token) => (token === 't1' ? { status: 401 } : { ringing: [] }), Boot: () => ({ success: true, result: facts({ token: renewed ? 't2' : 't1' }) }) });
 		one.load();
 		renewed = true;
 		one.pass(5000);
-		assert.ok(one.asked('live').some((request) => request.data.token === 't2'));
+		assert.ok(one.asked('live').some((request) => request.token === 't2'));
 	},
 
 	'a CRM that does not answer is not pestered'() {

@@ -197,9 +197,9 @@ class Page {
 		const data = request.data || {};
 		const name = request.url.indexOf('live.php') >= 0 ? 'live'
 			: (request.url.indexOf('action=Boot') >= 0 ? 'Boot' : (data.action || request.url) + (data.mode ? '/' + data.mode : ''));
-		this.requests.push({ name: name, data: data });
+		this.requests.push({ name: name, data: data, token: (request.headers || {})['X-Calls-Token'] });
 		const given = this.answers[name];
-		const answer = typeof given === 'function' ? given(data) : given;
+		const answer = typeof given === 'function' ? given(data, (request.headers || {})['X-Calls-Token']) : given;
 		const failed = answer === undefined || (answer && answer.status);
 		const promise = {
 			done: (work) => { if (!failed) { work(answer); } return promise; },

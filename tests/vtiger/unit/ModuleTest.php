@@ -231,7 +231,9 @@ final class ModuleTest extends TestCase
     {
         $plain = '/^\$(C\.id|G\.(group|groupid|priority)|U\.id|O\.kind|L\.(status|took_ms)|M|MODULE|MODULE_NAME|QUALIFIED_MODULE|KIND|CHART_NAME|RULES\.(log_days|seat_idle_hours|seat_end_hour))$/';
         foreach (self::files('/\.tpl$/') as $file) {
-            preg_match_all('/\{(\$[\w.]+)(\|[^}]*)?\}/', (string) file_get_contents($file), $found, PREG_SET_ORDER);
+            // What is marked `nofilter` is HTML of our own, made by Calls_Url_UIType::player.
+            $text = str_replace('{$ONE.player nofilter}', '', (string) file_get_contents($file));
+            preg_match_all('/\{(\$[\w.]+)(\|[^}]*)?\}/', $text, $found, PREG_SET_ORDER);
             foreach ($found as $use) {
                 $escaped = strpos($use[2] ?? '', 'escape') !== false;
                 self::assertTrue($escaped || preg_match($plain, $use[1]) === 1, basename($file) . ": {$use[0]}");

@@ -130,6 +130,7 @@ $languageStrings = [
     'LBL_OTHER_PHONES' => 'Other phones of this conversation',
     'LBL_MAIN_RECORD_OF' => 'Main record of this conversation',
     'LBL_NO_TIMELINE' => 'The exchange told no steps.',
+    'LBL_ALL_RECORDINGS' => 'All recordings of this call',
     'LBL_NO_OTHER_PHONES' => 'No other phone rang.',
     'STEP_enter' => 'Call came in',
     'STEP_greeting' => 'Greeting',

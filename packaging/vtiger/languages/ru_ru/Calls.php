@@ -130,6 +130,7 @@ $languageStrings = [
     'LBL_OTHER_PHONES' => 'Другие телефоны этого разговора',
     'LBL_MAIN_RECORD_OF' => 'Основная запись этого разговора',
     'LBL_NO_TIMELINE' => 'АТС не сообщила шагов.',
+    'LBL_ALL_RECORDINGS' => 'Все записи этого звонка',
     'LBL_NO_OTHER_PHONES' => 'Другие телефоны не звонили.',
     'STEP_enter' => 'Звонок поступил',
     'STEP_greeting' => 'Приветствие',

@@ -27,6 +27,6 @@ class Calls_Recording_Action extends Vtiger_Action_Controller
             $stream->refuse(403, 'not_allowed');
             return;
         }
-        $stream->send((int) $request->get('record'), $download);
+        $stream->send((int) $request->get('record'), $download, (int) $request->get('part'));
     }
 }

@@ -12,12 +12,12 @@ class Calls_Url_UIType extends Vtiger_Url_UIType
     }
 
     /** The button that CallsHeader.js makes a player of. */
-    public static function player(int $recordId, string $recording, bool $withDownload): string
+    public static function player(int $recordId, string $recording, bool $withDownload, int $part = 0): string
     {
         if ($recording === '' || $recordId === 0) {
             return '';
         }
-        $url = "index.php?module=Calls&action=Recording&record=$recordId";
+        $url = "index.php?module=Calls&action=Recording&record=$recordId" . ($part > 0 ? "&part=$part" : '');
         $html = '<span class="calls-player" onclick="event.stopPropagation()" data-calls-recording="' . $url . '">'
             . '<button type="button" class="btn btn-default btn-xs calls-play" title="'
             . htmlspecialchars(vtranslate('LBL_PLAY', 'Calls'), ENT_QUOTES, 'UTF-8') . '">&#9654;</button>';

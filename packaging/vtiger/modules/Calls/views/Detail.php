@@ -20,6 +20,7 @@ class Calls_Detail_View extends Vtiger_Detail_View
         $story = new CallStory((int) $request->get('record'));
         $viewer->assign('STEPS', $story->steps());
         $viewer->assign('OTHERS', $story->others());
+        $viewer->assign('RECORDINGS', $story->recordings());
         $viewer->assign('IS_MAIN', $story->isMain());
         $viewer->assign('MODULE', 'Calls');
         return $card . $viewer->view('CallStory.tpl', 'Calls', true);

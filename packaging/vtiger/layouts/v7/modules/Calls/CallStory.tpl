@@ -28,6 +28,17 @@
 		</table>
 	{/if}
 </div>
+{if $RECORDINGS|@count gt 0}
+<div class="block calls-story">
+	<div><h4>{vtranslate('LBL_ALL_RECORDINGS', $MODULE)}</h4></div>
+	<hr>
+	<table class="table table-condensed calls-recordings"><tbody>
+	{foreach item=ONE from=$RECORDINGS}
+		<tr><td class="calls-step-time">{$ONE.time|escape:'html'}</td><td>{* our own HTML: a button and a link *}{$ONE.player nofilter}</td></tr>
+	{/foreach}
+	</tbody></table>
+</div>
+{/if}
 <div class="block calls-story">
 	<div><h4>{vtranslate('LBL_TIMELINE', $MODULE)}</h4></div>
 	<hr>

@@ -237,7 +237,11 @@ final class Installer
     private function indexes(): void
     {
         foreach (Schema::INDEXES as $name => [$table, $columns]) {
-            if ($this->db->rows("SHOW INDEX FROM $table WHERE Key_name = ?", [$name]) === []) {
+            $known = $this->db->rows(
+                'SELECT 1 FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND INDEX_NAME = ?',
+                [$table, $name]
+            );
+            if ($known === []) {
                 $this->db->execute("ALTER TABLE $table ADD INDEX $name ($columns)");
             }
         }
@@ -406,6 +410,9 @@ final class Installer
 
     private function columnExists(string $table, string $column): bool
     {
-        return $this->db->rows("SHOW COLUMNS FROM $table LIKE ?", [$column]) !== [];
+        return $this->db->rows(
+            'SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ? AND COLUMN_NAME = ?',
+            [$table, $column]
+        ) !== [];
     }
 }

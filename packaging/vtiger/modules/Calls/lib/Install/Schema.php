@@ -25,7 +25,7 @@ final class Schema
             . " COLLATE ascii_bin NOT NULL DEFAULT '', party VARCHAR(64) NOT NULL DEFAULT '', auto_owner INT NOT NULL DEFAULT 0,"
             . ' forgotten TINYINT NOT NULL DEFAULT 0, PRIMARY KEY (connector_id, call_id), KEY claim_crmid (crmid),'
             . ' KEY claim_party (connector_id, conversation, party)',
-        'vtiger_calls_timeline' => 'crmid INT(19) NOT NULL PRIMARY KEY, steps MEDIUMTEXT NOT NULL',
+        'vtiger_calls_timeline' => 'crmid INT(19) NOT NULL PRIMARY KEY, steps MEDIUMTEXT NOT NULL, recordings TEXT',
         'vtiger_calls_ringing' => 'crmid INT(19) NOT NULL PRIMARY KEY, userid INT NOT NULL, since INT NOT NULL,'
             . ' number VARCHAR(64) NOT NULL, name VARCHAR(255) NOT NULL, did VARCHAR(64) NOT NULL, client_id INT NOT NULL,'
             . ' client_module VARCHAR(50) NOT NULL, KEY ringing_user (userid)',
@@ -78,8 +78,8 @@ final class Schema
         'calls_follow_up' => ['vtiger_calls', 'call_follow_up'],
     ];
 
-    /** Columns added since a table was first made: update brings older installs to these. */
-    public const LATER_COLUMNS = [];
+    /** Columns added since a table was first made (table, column, type): update brings older installs to these. */
+    public const LATER_COLUMNS = [['vtiger_calls_timeline', 'recordings', 'TEXT']];
 
     public const BLOCKS = [
         'LBL_CALLS_CALL', 'LBL_CALLS_CLIENT', 'LBL_CALLS_EXCHANGE', 'LBL_CALLS_RECORDING', 'LBL_CALLS_FOLLOW_UP',

@@ -43,7 +43,7 @@ final class CallRecord
     private array $flags = [];
     /** @var array<string, int> */
     private array $counts = [];
-    /** @var list<array{id: string, file: string, state: string}> */
+    /** @var list<array{id: string, file: string, state: string, started_at: string}> */
     public array $recordings = [];
     /** @var list<array<string, mixed>> */
     public array $timeline = [];
@@ -259,7 +259,9 @@ final class CallRecord
             }
             $file = is_string($recording['file'] ?? null) ? mb_substr($recording['file'], 0, 250) : '';
             $state = ($recording['state'] ?? 'ready') === 'deleted' ? 'deleted' : 'ready';
-            $this->recordings[] = ['id' => $id, 'file' => $file, 'state' => $state];
+            $started = is_string($recording['started_at'] ?? null) ? $recording['started_at'] : '';
+            $started = Clock::fromWire($started) === null ? '' : $started;
+            $this->recordings[] = ['id' => $id, 'file' => $file, 'state' => $state, 'started_at' => $started];
         }
     }
 

@@ -29,11 +29,11 @@ class Companions
 
     public function write(int $crmId, CallRecord $call, int $userId, ?Client $client): void
     {
-        if ($call->timeline !== []) {
+        if ($call->timeline !== [] || $call->recordings !== []) {
             $this->db->execute(
-                'INSERT INTO vtiger_calls_timeline (crmid, steps) VALUES (?, ?)'
-                . ' ON DUPLICATE KEY UPDATE steps = VALUES(steps)',
-                [$crmId, (string) json_encode($call->timeline, JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE)]
+                'INSERT INTO vtiger_calls_timeline (crmid, steps, recordings) VALUES (?, ?, ?)'
+                . ' ON DUPLICATE KEY UPDATE steps = VALUES(steps), recordings = VALUES(recordings)',
+                [$crmId, self::json($call->timeline), self::json($call->recordings)]
             );
         }
         $this->ring($crmId, $call, $userId, $client);
@@ -42,9 +42,28 @@ class Companions
     /** @return list<array<string, mixed>> */
     public function timeline(int $crmId): array
     {
-        $rows = $this->db->rows('SELECT steps FROM vtiger_calls_timeline WHERE crmid = ?', [$crmId]);
-        $steps = json_decode((string) ($rows[0]['steps'] ?? ''), true);
-        return is_array($steps) ? array_values(array_filter($steps, 'is_array')) : [];
+        return $this->listOf($crmId, 'steps');
+    }
+
+    /** @return list<array<string, mixed>> all recordings of a call, in the connector's order: `id`, `file`, `state`, `started_at` */
+    public function recordings(int $crmId): array
+    {
+        return $this->listOf($crmId, 'recordings');
+    }
+
+    /** @return list<array<string, mixed>> */
+    private function listOf(int $crmId, string $column): array
+    {
+        $rows = $this->db->rows("SELECT $column AS list FROM vtiger_calls_timeline WHERE crmid = ?", [$crmId]);
+        $list = json_decode((string) ($rows[0]['list'] ?? ''), true);
+        return is_array($list) ? array_values(array_filter($list, 'is_array')) : [];
+    }
+
+    /** @param list<mixed> $list the column is utf8mb3 */
+    private static function json(array $list): string
+    {
+        $json = (string) json_encode($list, JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE);
+        return (string) preg_replace('/[\x{10000}-\x{10FFFF}]/u', "\u{FFFD}", $json);
     }
 
     /** The client behind the record a click came from: itself, or the Contact or Account of a ticket. */

@@ -31,7 +31,7 @@ final class Live
         header('Cache-Control: no-store');
         $clock = new Clock();
         $token = new LiveToken(LiveToken::keyOf($applicationUniqueKey));
-        $claims = $token->read((string) ($_GET['token'] ?? ''), (int) $clock->now());
+        $claims = $token->read((string) ($_SERVER['HTTP_X_CALLS_TOKEN'] ?? ''), (int) $clock->now());
         if ($claims === null) {
             http_response_code(401);
             echo '{"error":"token"}';

@@ -58,6 +58,22 @@ final class CallStory
         return $steps;
     }
 
+    /** @return list<array{time: string, player: string}> where there are several: what the player of the call's own field does not reach */
+    public function recordings(): array
+    {
+        $recordings = $this->services->companions->recordings($this->crmId);
+        $players = [];
+        foreach (count($recordings) > 1 ? $recordings : [] as $index => $recording) {
+            $at = Clock::fromWire((string) ($recording['started_at'] ?? ''));
+            $id = (string) ($recording['id'] ?? '');
+            $players[] = [
+                'time' => $at === null ? (string) ($index + 1) : self::localTime($at),
+                'player' => \Calls_Url_UIType::player($this->crmId, $id, true, $index + 1),
+            ];
+        }
+        return $players;
+    }
+
     /** @return list<array<string, string>> the other records of the conversation, main record first */
     public function others(): array
     {

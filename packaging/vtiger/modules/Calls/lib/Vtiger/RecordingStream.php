@@ -25,18 +25,25 @@ final class RecordingStream
         $this->services = $services;
     }
 
-    public function send(int $crmId, bool $download): void
+    /** @param int $part which of several recordings, from 1; 0 for the one the call's own field names */
+    public function send(int $crmId, bool $download, int $part = 0): void
     {
         $rows = $this->services->db->rows(
             'SELECT recording_link, recording_state, call_connector, client_number, call_started FROM vtiger_calls WHERE callsid = ?',
             [$crmId]
         );
         $id = (string) ($rows[0]['recording_link'] ?? '');
+        $state = (string) ($rows[0]['recording_state'] ?? '');
+        if ($part > 0) {
+            $one = $this->services->companions->recordings($crmId)[$part - 1] ?? [];
+            $id = is_string($one['id'] ?? null) ? $one['id'] : '';
+            $state = (string) ($one['state'] ?? '');
+        }
         if ($id === '' || !preg_match('/^[\w.-]{1,100}$/', $id)) {
             $this->refuse(404, 'none');
             return;
         }
-        if ($rows[0]['recording_state'] === 'deleted') {
+        if ($state === 'deleted') {
             $this->refuse(410, 'deleted');
             return;
         }

@@ -351,7 +351,8 @@
 		var withState = polls % STATE_EVERY_POLLS === 0;
 		polls += 1;
 		jQuery.ajax({
-			url: LIVE_URL, dataType: 'json', timeout: 5000, data: withState ? { token: boot.token, state: 1 } : { token: boot.token }
+			// In a header: an address ends in the web server's log.
+			url: LIVE_URL, dataType: 'json', timeout: 5000, headers: { 'X-Calls-Token': boot.token }, data: withState ? { state: 1 } : {}
 		}).done(function (answer) {
 			if (boot.popup) {
 				showAllRinging(answer.ringing || []);
