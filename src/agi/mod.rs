@@ -45,7 +45,7 @@ pub struct Office {
     pub crms: Vec<String>,
     pub pbxs: Vec<Pbx>,
     /// Which CRM a call belongs to where several are configured and the dialplan names none.
-    pub route: Box<dyn Fn(&Place<'_>) -> Option<String> + Send>,
+    pub route: Route,
     /// The directory.
     pub look_up: Box<dyn Fn(&Inquiry) -> LookUp + Send>,
     /// Makes a clerk, one for each thread of the pool.
@@ -53,6 +53,9 @@ pub struct Office {
     /// Told of every caller who was recognised.
     pub identified: Box<dyn Fn(Identified) + Send>,
 }
+
+/// The CRM of a place in the dialplan, by the rules of the configuration.
+pub type Route = Box<dyn Fn(&Place<'_>) -> Option<String> + Send>;
 
 /// An exchange that may ask.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -433,6 +433,7 @@ fn encode_lines(action: &Action, id: &ActionId, out: &mut Vec<u8>) -> Result<(),
         | Action::Status
         | Action::BridgeList
         | Action::QueueStatus
+        | Action::DeviceStateList
         | Action::Logoff => Ok(()),
     }
 }
@@ -448,6 +449,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::Status => "Status",
         Action::BridgeList => "BridgeList",
         Action::QueueStatus => "QueueStatus",
+        Action::DeviceStateList => "DeviceStateList",
         Action::Originate(_) => "Originate",
         Action::Hangup { .. } => "Hangup",
         Action::Filter { .. } => "Filter",

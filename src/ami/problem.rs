@@ -129,7 +129,7 @@ impl fmt::Display for Problem {
 pub(super) fn needed_right(action: &str) -> &'static str {
     match action {
         "Originate" => "write = originate",
-        "CoreShowChannels" | "CoreSettings" | "Status" => "write = reporting",
+        "CoreShowChannels" | "CoreSettings" | "Status" | "DeviceStateList" => "write = reporting",
         "Hangup" => "write = call",
         "Filter" => "write = system",
         _ => "a write class that its account lacks",

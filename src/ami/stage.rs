@@ -394,6 +394,7 @@ impl<'a> Player<'a> {
             }
             "BridgeList" => list("Bridge listing will follow", "BridgeList", &[]),
             "QueueStatus" => list("Queue status will follow", "QueueStatus", &[]),
+            "DeviceStateList" => list("Device State Changes will follow", "DeviceStateList", &[]),
             "Filter" => request.answer("Success", "Message: Filter added successfully\r\n"),
             "Logoff" => request.answer("Goodbye", "Message: Thanks for all the fish.\r\n"),
             _ => request.answer("Error", "Message: This is a recording; it does nothing.\r\n"),

@@ -26,6 +26,8 @@ pub enum Action {
     Status,
     BridgeList,
     QueueStatus,
+    /// Every device and its state, as `DeviceStateChange` (needs write class `reporting` or `call`).
+    DeviceStateList,
     Originate(Box<Originate>),
     /// Hang up one channel (cancelling a click-to-call; needs write class `call`).
     Hangup {

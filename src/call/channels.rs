@@ -31,6 +31,7 @@ impl Calls {
         } else {
             self.claim_originate(pbx, key);
         }
+        self.identified_early(pbx, &leg.uniqueid);
     }
 
     /// Enters a channel into the conversation it belongs to by Linkedid, or into a new one. `None` for channels that
@@ -143,6 +144,9 @@ impl Calls {
         channel.ring_from = Some(wall);
         if channel.decides.is_some() {
             self.rang(key, uniqueid);
+        } else {
+            // A click's agent: his leg decides no phone, but whoever clicked wants to know.
+            self.click_progress(key);
         }
         self.touch(key);
     }

@@ -5,6 +5,7 @@
 
 use super::model::{Channel, Conversation, Fate, RecordingRun, Role, Stage};
 use super::record::{Direction, EndedBy, Reason, StepKind, step};
+use super::resync::Identified;
 use super::{Calls, Deadline, Key};
 use crate::asterisk::event::Cdr;
 use crate::asterisk::{Leg, PbxId, Text, Uniqueid};
@@ -15,6 +16,9 @@ const TOGETHER_MS: i64 = 200;
 const WITH_THE_TALK_MS: i64 = 1_500;
 /// Recordings of one conversation; a feature key toggles one each time.
 const MAX_RECORDINGS: usize = 64;
+/// Answers of FastAGI that wait for their channel's Newchannel; it is milliseconds away, or never comes (its events are
+/// filtered).
+const MAX_IDENTIFIED_EARLY: usize = 256;
 
 impl Calls {
     /// Ends a conversation without live channels, unless an Originate of it may still make one.
@@ -158,11 +162,28 @@ impl Calls {
         client_id: Option<Text>,
         client_name: Option<Text>,
     ) {
-        let Some(key) = self.known(pbx, uniqueid) else { return };
+        let Some(key) = self.find(pbx, uniqueid) else {
+            // AMI and FastAGI are two lines: the script may be done before its channel's Newchannel is here.
+            let early = &mut self.exchange(pbx).identified_early;
+            if early.len() == MAX_IDENTIFIED_EARLY {
+                early.pop_front();
+            }
+            early.push_back(Identified { uniqueid: uniqueid.clone(), client_id, client_name });
+            return;
+        };
         let conversation = self.conversation_mut(key);
         conversation.client_id = client_id.map(String::from).or(conversation.client_id.take());
         conversation.client_name = client_name.map(String::from).or(conversation.client_name.take());
         self.touch(key);
+    }
+
+    /// What FastAGI said of this channel before it was known.
+    pub(super) fn identified_early(&mut self, pbx: PbxId, uniqueid: &Uniqueid) {
+        let early = &mut self.exchange(pbx).identified_early;
+        let at = early.iter().position(|i| i.uniqueid == *uniqueid);
+        if let Some(Identified { uniqueid, client_id, client_name }) = at.and_then(|at| early.remove(at)) {
+            self.caller_identified(pbx, &uniqueid, client_id, client_name);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::asterisk::{ChannelName, DialStatus, PbxId, Uniqueid};
 pub type Ms = i64;
 
 /// Whose channel it is.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Party {
     /// A person's internal number.
@@ -21,6 +21,7 @@ pub enum Party {
     /// The outside world, by the endpoint's name.
     Trunk(String),
     /// Plumbing: the party is found behind it.
+    #[default]
     Local,
 }
 
@@ -42,7 +43,8 @@ pub enum Role {
 }
 
 /// One channel of a conversation.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Channel {
     #[serde(with = "uniqueid_text")]
     pub uniqueid: Uniqueid,
@@ -172,7 +174,8 @@ impl PhoneKey {
 }
 
 /// Something the conversation tried to reach; each is a record of its own with `records = "per-phone"`.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Phone {
     /// The record's id, given once and never changed.
     pub id: String,
@@ -317,7 +320,9 @@ pub struct UnplacedDial {
 }
 
 /// Everything that belongs together, from the first channel to the last hang-up.
+/// What an older version stored lacks the fields that came later: they begin as in a new conversation.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Conversation {
     /// `<pbx>-<uniqueid of its first channel>`
     pub id: String,
@@ -397,6 +402,12 @@ pub const MAX_STEPS: usize = 2_000;
 pub const MAX_ENDED_CHANNELS: usize = 64;
 /// Phones of one conversation; a queue of more agents than this shows the first ones.
 pub const MAX_PHONES: usize = 256;
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self::new(String::new(), String::new(), PbxId::default(), 0, 1)
+    }
+}
 
 impl Conversation {
     pub fn new(id: String, pbx: String, pbx_id: PbxId, born: Ms, first_n: u32) -> Self {
@@ -561,5 +572,19 @@ mod channel_text {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ChannelName, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         Ok(ChannelName::new(&text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_stored_by_an_older_version_is_read() {
+        let stored = r#"{"id": "msk-1.1", "pbx": "msk", "channels": [{"uniqueid": "1.1", "name": "PJSIP/101-00000001"}],
+            "phones": [{"id": "msk-1.1-1", "key": {"extension": "101"}}]}"#;
+        let read: Conversation = serde_json::from_str(stored).expect("missing fields are new ones");
+        assert_eq!(read.phones[0].key, Some(PhoneKey::Extension("101".to_owned())));
+        assert!(read.channels[0].is_live());
     }
 }

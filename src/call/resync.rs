@@ -3,13 +3,13 @@
 //! Rests on the answer to `CoreShowChannels`. A Hangup that came while the link was down, that was filtered or that a
 //! crash never sent shows itself only here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::bridging::BridgeKind;
 use super::model::{Party, Role};
 use super::{Calls, Conversation, Deadline, Effect, Key};
 use crate::asterisk::event::{ListedChannel, Response};
-use crate::asterisk::{Action, BridgeId, ChannelState, PbxId, Uniqueid};
+use crate::asterisk::{Action, BridgeId, ChannelState, PbxId, Text, Uniqueid};
 
 /// Record numbers of a conversation whose beginning we did not see, so that they do not meet those given before.
 pub(super) const FIRST_N_MID_WAY: u32 = 1_001;
@@ -23,6 +23,8 @@ pub(crate) struct Exchange {
     pub(super) originates: Vec<super::originate::Pending>,
     /// Whose channel consults in which conversation, for feature-code transfers.
     pub(super) consultations: HashMap<Uniqueid, Key>,
+    /// Whom FastAGI knew before AMI spoke of his channel; dropped oldest first.
+    pub(super) identified_early: VecDeque<Identified>,
     /// A list of channels that is being received: its ActionID, when it began, what came so far.
     listing: Option<Listing>,
     /// The next complete list is the first one since the login.
@@ -33,6 +35,14 @@ pub(crate) struct Exchange {
     restarted: bool,
     /// An AMI action that ends or moves calls was answered: when.
     pub(super) acted_at: Option<i64>,
+}
+
+/// Who a caller is, by FastAGI.
+#[derive(Debug)]
+pub(super) struct Identified {
+    pub(super) uniqueid: Uniqueid,
+    pub(super) client_id: Option<Text>,
+    pub(super) client_name: Option<Text>,
 }
 
 #[derive(Debug)]

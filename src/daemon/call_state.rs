@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use super::links::Links;
 use super::queues::{Notice, Released, TellCalls, Told};
 use crate::ami::{FromPbx, Heard};
-use crate::asterisk::{Event, PbxId};
+use crate::asterisk::{Action, ActionId, Event, PbxId};
 use crate::call::{Calls, Conversation, Effect, Input, Record};
 use crate::clock::Now;
 use crate::crm::directory::Directory;
@@ -96,6 +96,7 @@ impl CallState {
                 Heard::Up { .. } => {
                     // Full: the main thread has a backlog of such news, and the log has this one.
                     let _ = self.notices.try_send(Notice::LinkUp { pbx: self.name(pbx) });
+                    self.ask_for_devices(pbx);
                     Input::LinkUp { pbx }
                 }
                 Heard::Down { why } => {
@@ -109,6 +110,13 @@ impl CallState {
             self.decide(now, input, &mut save);
         }
         self.save(save);
+    }
+
+    /// Who was away before we logged in says nothing by himself.
+    fn ask_for_devices(&self, pbx: PbxId) {
+        if let (Some(links), Some(_)) = (&self.links, &self.directory) {
+            links.ask(pbx, ActionId("pinconnector-devices".into()), Action::DeviceStateList);
+        }
     }
 
     fn name(&self, pbx: PbxId) -> String {

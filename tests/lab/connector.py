@@ -1,11 +1,15 @@
 """The real `pinconnector` under test: where the binary is, its configuration, start, kill, and what its commands say."""
 
+import hashlib
+import hmac
+import http.client
 import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import time
 
 from . import processes
 from .asterisk import SECRET
@@ -121,6 +125,21 @@ class Connector:
     def command(self, *args, timeout_s=20):
         """Runs `pinconnector ARGS` with this configuration; returns the finished process (stdout, stderr as text)."""
         return subprocess.run([str(self.program), "--config", str(self.config), *args], capture_output=True, text=True, timeout=timeout_s)
+
+    def ask(self, method, target, body=None, headers=None):
+        """A request as our CRM makes it, signed. Returns (status, headers, body)."""
+        data = json.dumps(body).encode() if body is not None else b""
+        now, nonce = str(int(time.time())), os.urandom(16).hex()
+        text = "\n".join([method, target, now, nonce, hashlib.sha256(data).hexdigest()])
+        signature = hmac.new(self.office.crm.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+        signed = {"X-PIN-Key": self.office.crm.key, "X-PIN-Time": now, "X-PIN-Nonce": nonce, "X-PIN-Signature": signature}
+        connection = http.client.HTTPConnection(self.http, timeout=10)
+        try:
+            connection.request(method, target, data or None, {"Content-Type": "application/json", **signed, **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
 
     def tail(self, lines=15):
         try:

@@ -6,6 +6,7 @@
 mod compare;
 mod disturbed;
 mod generated;
+mod identified;
 mod play;
 #[path = "../traces/mod.rs"]
 mod traces;

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::people::People;
 use crate::call::record::Moment;
 use crate::client::{Client, NumberOwners};
-use crate::crm::calls_module::{Group, User, UsersAnswer};
+use crate::crm::calls_module::UsersAnswer;
 
 /// Half a million entries.
 const BYTES_MAX: u64 = 128 << 20;
@@ -24,10 +24,11 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
 struct Whole {
     #[serde(default)]
     entries: Vec<Entry>,
+    /// As they come, to be kept so.
     #[serde(default)]
-    users: Vec<User>,
+    users: Vec<serde_json::Value>,
     #[serde(default)]
-    groups: Vec<Group>,
+    groups: Vec<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +53,8 @@ struct Card {
 #[derive(Debug)]
 pub struct FromFile {
     pub numbers: Vec<NumberOwners>,
+    /// Users and groups, as an answer of the Calls module.
+    pub users: String,
     pub people: People,
 }
 
@@ -99,6 +102,8 @@ pub fn load(from: &str, before: &str) -> Result<Option<(FromFile, String)>, Stri
 /// If it is no such JSON.
 pub fn read(bytes: &[u8]) -> Result<FromFile, serde_json::Error> {
     let Whole { entries, users, groups } = serde_json::from_slice(bytes)?;
+    let users = serde_json::json!({"users": users, "groups": groups}).to_string();
+    let people = People::new(&serde_json::from_str::<UsersAnswer>(&users)?);
     let mut numbers: BTreeMap<String, Vec<Client>> = BTreeMap::new();
     for Entry { number, client: Card { module, id, name, user, caller_id, contacted_at } } in entries {
         let contacted_at_s = contacted_at.and_then(|at| u32::try_from(at.0 / 1000).ok()).unwrap_or(0);
@@ -107,7 +112,8 @@ pub fn read(bytes: &[u8]) -> Result<FromFile, serde_json::Error> {
     }
     Ok(FromFile {
         numbers: numbers.into_iter().map(|(number, clients)| NumberOwners { number, clients }).collect(),
-        people: People::new(&UsersAnswer { revision: None, users, groups }),
+        users,
+        people,
     })
 }
 

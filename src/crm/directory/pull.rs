@@ -136,7 +136,7 @@ impl Pulling {
     }
 
     fn take_from_shelf(&mut self) {
-        let Pull { crm, directory, shelf, .. } = &mut self.pull;
+        let Pull { crm, directory, shelf, settings, .. } = &mut self.pull;
         let numbers = directory.numbers();
         let mut chunk = Vec::with_capacity(CHUNK);
         let mut count = 0;
@@ -152,7 +152,9 @@ impl Pulling {
         directory.apply(&crm.name, &chunk);
         match kept {
             Ok(kept) => {
-                (self.walk, self.cursor) = unmark(&kept.cursor);
+                if settings.from.is_none() {
+                    (self.walk, self.cursor) = unmark(&kept.cursor);
+                }
                 if let Ok(answer) = serde_json::from_str::<UsersAnswer>(&kept.users) {
                     directory.put_people(&crm.name, People::new(&answer));
                 }
@@ -223,6 +225,9 @@ impl Pulling {
             together(file.numbers.into_iter().filter_map(|owners| canonical(&numbers, owners)));
         for chunk in whole.chunks(CHUNK) {
             self.put(chunk)?;
+        }
+        if !file.people.is_empty() {
+            self.pull.shelf.put_users(&file.users)?;
         }
         self.pull.directory.put_people(&self.pull.crm.name, file.people);
         self.cursor = mark;

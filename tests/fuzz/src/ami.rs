@@ -1,5 +1,5 @@
 //! Any bytes as what an AMI connection says: never a panic, and the same however they are cut; and any text in an action
-//! of ours: never a line that was not meant.
+//! of ours: never a line that was not meant. What the parser understands goes through the core as well.
 
 #![no_main]
 
@@ -7,15 +7,42 @@ use libfuzzer_sys::fuzz_target;
 use pinconnector::ami::charset::Charset;
 use pinconnector::ami::codec::{Codec, Frame, Kind, MAX_MESSAGE_BYTES, MAX_MESSAGE_LINES, encode};
 use pinconnector::ami::parse::{Parsed, Parser};
-use pinconnector::asterisk::{Action, ActionId, Originate};
+use pinconnector::asterisk::{Action, ActionId, Originate, PbxId};
+use pinconnector::call::{Calls, Input, Rules};
+use pinconnector::clock::Now;
 
 fuzz_target!(|input: &[u8]| {
     let whole = frames(input, usize::MAX);
     let piece = input.first().map_or(1, |&byte| usize::from(byte) + 1);
     assert_eq!(whole, frames(input, 1));
     assert_eq!(whole, frames(input, piece));
+    decide(input);
     say(input);
 });
+
+/// The core takes whatever the parser makes of it, and every call it sees ends.
+fn decide(input: &[u8]) {
+    let mut codec = Codec::without_greeting();
+    let parser = Parser::default();
+    let mut calls = Calls::new(Rules { every_originate_is_ours: true, ..Rules::default() });
+    let pbx = PbxId(0);
+    let mut now = Now { wall_ms: 1_795_329_000_000, mono_ms: 0 };
+    calls.handle(now, Input::LinkUp { pbx });
+    let mut rest = input;
+    while !rest.is_empty() {
+        rest = &rest[codec.push(rest)..];
+        while codec.advance() {
+            if let Some(Frame::Message(message)) = codec.frame()
+                && let Parsed::Event(event, _) = parser.parse(&message)
+            {
+                now = now.plus_ms(40);
+                calls.handle(now, Input::Heard { pbx, event });
+            }
+        }
+    }
+    calls.handle(now, Input::Over { pbx });
+    assert_eq!(calls.open().count(), 0, "every call ends");
+}
 
 /// What the stream holds, with events as the parser reads them, as text to compare.
 fn frames(input: &[u8], piece: usize) -> Vec<String> {

@@ -91,7 +91,7 @@ def asks_callerid(office, service):
         call.hangup()
 
 
-@ask("the manager's phone is away: the dialplan hears ABSENT")
+@ask("the manager has no extension today: the dialplan hears ABSENT")
 def asks_absent(office, service):
     directory = office.folder / "clients.json"
     whole = json.loads(directory.read_text())

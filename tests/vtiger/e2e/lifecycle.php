@@ -1,6 +1,9 @@
 <?php
 
-/** Runs vTiger's own package manager for the module: lifecycle.php ROOT install|update|disable|enable|uninstall [ZIP]. */
+/**
+ * Runs vTiger's own package manager for the module: lifecycle.php ROOT install|update|disable|enable|uninstall [ZIP]; or, with `minute`,
+ * the module's cron task, as vTiger's cron would.
+ */
 
 [, $root, $what] = $argv;
 chdir($root);
@@ -24,6 +27,10 @@ switch ($what) {
     case 'disable':
     case 'enable':
         vtlib_toggleModuleAccess('Calls', $what === 'enable');
+        break;
+    case 'minute':
+        require_once 'modules/Emails/mail.php';
+        require 'cron/modules/Calls/Calls.service';
         break;
     case 'uninstall':
         Vtiger_Module::getInstance('Calls')->delete();

@@ -9,9 +9,10 @@ import time
 import urllib.error
 import urllib.request
 
-from connector import call, wire_time
+from connector import Connector, call, wire_time
 from database import quoted
 from office import squeezed
+from standin import MailServer
 
 SCENARIOS = []
 HOSTILE = "\"><script>alert('calls')</script><img src=x onerror=alert('calls')>"
@@ -895,6 +896,39 @@ def nonsense_is_no_extension(office):
         assert not session.action("Seat", mode="take", pbx=pbx, extension=extension)["success"], (pbx, extension)
 
 
+@scenario
+def two_connectors_with_the_same_extensions_share_nothing(office):
+    known = office.db.one("SELECT id FROM vtiger_calls_connector WHERE wire_key = 'e2e-other'")
+    if not known:
+        assert office.settings("connector", name="Other office", key="e2e-other", url="")["success"]
+        known = office.db.one("SELECT id FROM vtiger_calls_connector WHERE wire_key = 'e2e-other'")
+    other = Connector(office.url, "e2e-other", office.settings("show_secret", id=known)["result"]["secret"])
+    other.ask("heartbeat", sent_at=wire_time(time.time()), region="RU", last_digits=7, pbxs=[{"pbx": "ekb", "up": True}])
+    office.reach(False)
+    user = office.users["calls_op2"]
+    office.db.run("UPDATE vtiger_users SET phone_crm_extension = 'ekb/102' WHERE id = %d" % user)
+    try:
+        number = office.fresh_number()
+        record = call(status="missed", client_number=number, pbx="ekb", extension="102")
+        mine, theirs = office.connector.send(record)[record["id"]], other.send(record)[record["id"]]
+        assert mine["result"] == theirs["result"] == "saved" and mine["crm_id"] != theirs["crm_id"], "an id is one connector's"
+        request = office.as_user("calls_op2").action("ClickToCall", mode="place", number="84957654321", record="")["result"]
+        assert request["state"] == "waiting", request
+
+        def calls(connector):
+            return [one["call"]["request"] for one in connector.ask("commands", wait_s=0)["commands"] if one["command"] == "call"]
+
+        assert request["request"] in calls(other) and request["request"] not in calls(office.connector)
+        extensions = {one["user"]: one["extensions"] for one in office.connector.ask("users")["users"]}
+        assert extensions[str(user)] == [], "the other exchange's extension"
+        assert [own["extension"] for own in {one["user"]: one["extensions"] for one in other.ask("users")["users"]}[str(user)]] == ["102"]
+        office.connector.ask("forget", number=number)
+        assert office.db.call(theirs["crm_id"]), "forget is for one's own calls"
+        other.ask("commands", wait_s=0, done=[{"id": one["id"], "ok": True} for one in other.ask("commands", wait_s=0)["commands"]])
+    finally:
+        office.db.run("UPDATE vtiger_users SET phone_crm_extension = '102' WHERE id = %d; DELETE FROM vtiger_calls_connector WHERE id = %s" % (user, known))
+
+
 # Settings -----------------------------------------------------------------------------------------------------------------------------
 
 @scenario
@@ -962,6 +996,37 @@ def a_bar_says_when_telephony_is_down_and_click_to_call_says_so_at_once(office):
     answer = office.as_user("calls_op2").action("ClickToCall", mode="place", number="84957654321", record="")
     office.heartbeat()
     assert answer["result"]["reason"] == "connector_silent", answer
+
+
+@scenario
+def administrators_get_one_letter_after_ten_minutes_and_one_when_it_is_back(office):
+    if not os.environ.get("VTIGER_ROOT"):
+        return "VTIGER_ROOT is not given"
+    mail = MailServer()
+    before = office.db.rows("SELECT id, server, server_port, smtp_auth FROM vtiger_systems WHERE server_type = 'email'")
+    office.db.run("DELETE FROM vtiger_systems WHERE server_type = 'email'; INSERT INTO vtiger_systems (id, server, server_port, server_username, server_password, server_type, smtp_auth, from_email_field) "
+                  "VALUES (9001, '127.0.0.1:%d', 0, '', '', 'email', '0', 'crm@example.ru')" % mail.port)
+
+    def letters():
+        _cli(office, "minute")
+        return [subject for subject in mail.subjects() if "End to end" in subject]
+
+    try:
+        office.heartbeat()
+        assert letters() == []
+        silence = "UPDATE vtiger_calls_connector SET heard_at = UNIX_TIMESTAMP() - %d WHERE id = " + str(office.connector_id)
+        office.db.run(silence % 500)
+        assert letters() == [], "not before ten minutes"
+        office.db.run(silence % 700)
+        assert len(letters()) == 1 and "Telephony is down" in letters()[0], mail.subjects()
+        office.heartbeat()
+        assert len(letters()) == 2 and "Telephony is back" in letters()[1], mail.subjects()
+    finally:
+        mail.close()
+        office.db.run("DELETE FROM vtiger_systems WHERE id = 9001")
+        for row in before:
+            office.db.run("INSERT INTO vtiger_systems (id, server, server_port, smtp_auth, server_type) VALUES (%s, %s, %s, %s, 'email')" % (row[0], quoted(row[1]), row[2], quoted(row[3])))
+        office.heartbeat()
 
 
 # Follow-up and dashboard -----------------------------------------------------------------------------------------------------------------

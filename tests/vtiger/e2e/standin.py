@@ -1,8 +1,9 @@
-"""A connector's HTTP side on loopback: what vTiger may ask of it, answered as the contract says. It checks signatures as the real one does."""
+"""What vTiger talks to, on loopback: a connector's HTTP side, answered as the contract says (it checks signatures as the real one does), and a mail server."""
 import hashlib
 import hmac
 import http.server
 import json
+import socketserver
 import struct
 import threading
 import time
@@ -91,6 +92,53 @@ class StandIn:
 
     def last_call(self):
         return list(self.calls.values())[-1] if self.calls else None
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class MailServer:
+    """Takes letters and keeps them."""
+
+    def __init__(self):
+        self.letters = []
+        owner = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.wfile.write(b"220 sink\r\n")
+                while True:
+                    line = self.rfile.readline()
+                    word = line[:4].upper()
+                    if not line:
+                        return
+                    if word == b"DATA":
+                        self.wfile.write(b"354 go on\r\n")
+                        letter = b""
+                        while True:
+                            line = self.rfile.readline()
+                            if line in (b".\r\n", b""):
+                                break
+                            letter += line
+                        owner.letters.append(letter.decode("utf-8", "replace"))
+                    self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
+                    if word == b"QUIT":
+                        return
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def subjects(self):
+        import email
+        import email.header
+        subjects = []
+        for letter in self.letters:
+            header = email.message_from_string(letter)["Subject"] or ""
+            subjects.append(str(email.header.make_header(email.header.decode_header(header))))
+        return subjects
 
     def close(self):
         self.server.shutdown()

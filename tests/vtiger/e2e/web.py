@@ -78,7 +78,8 @@ class Session:
         return [int(found) for found in re.findall(r"class=\"listViewEntries\"[^>]*data-id='(\d+)'", page.text)], page
 
     def card(self, record, module="Calls"):
-        return self.get("index.php?module=%s&view=Detail&record=%d&mode=showDetailViewByMode&requestMode=full" % (module, record))
+        """A record's card as a click on it in the list opens it."""
+        return self.get("index.php?module=%s&view=Detail&record=%d" % (module, record))
 
 
 def unescaped(text):

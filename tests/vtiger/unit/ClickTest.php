@@ -336,4 +336,31 @@ final class ClickTest extends DatabaseCase
         $log->trim(7);
         self::assertSame([], $log->last(1, 10));
     }
+
+    public function testTheLogHasAnEnd(): void
+    {
+        $log = new RequestLog(self::$db, $this->clock);
+        $rows = implode(', ', array_fill(0, 1000, "(1, 'in', 'records', 1795341000, 200, 1, '', '')"));
+        for ($i = 0; $i < 6; $i++) {
+            self::$db->execute("INSERT INTO vtiger_calls_log (connector_id, direction, what, at, status, took_ms, request, answer) VALUES $rows");
+        }
+        for ($i = 0; $i < 200; $i++) {
+            $log->write(1, 'in', 'records', 200, 1, '', '');
+        }
+        $lines = (int) self::$db->rows('SELECT COUNT(*) AS n FROM vtiger_calls_log')[0]['n'];
+        self::assertLessThanOrEqual(5200, $lines);
+        self::assertGreaterThanOrEqual(5000, $lines);
+    }
+
+    public function testStrangersCannotFillTheLog(): void
+    {
+        $log = new RequestLog(self::$db, $this->clock);
+        for ($i = 0; $i < 50; $i++) {
+            $log->writeRefused(1, 1, '{}');
+        }
+        self::assertCount(1, $log->last(1, 100));
+        $this->clock->at += 11;
+        $log->writeRefused(1, 1, '{}');
+        self::assertCount(2, $log->last(1, 100));
+    }
 }

@@ -83,6 +83,7 @@ final class WireTest extends TestCase
     }
 
     /** @dataProvider spoilt */
+    #[\PHPUnit\Framework\Attributes\DataProvider('spoilt')]
     public function testWhatCannotBeARecordIsRefusedWithAReason(array $change, string $reason): void
     {
         $wire = json_decode((string) file_get_contents(WIRE . '/records.request.json'), true)['records'][0];

@@ -7,6 +7,12 @@ use PinCalls\Vtiger\CallStory;
 /** The card of a call: vTiger's own, and below it how the call went and which other phones rang. */
 class Calls_Detail_View extends Vtiger_Detail_View
 {
+    /** A call has no summary page: whoever prefers summaries gets the whole card, too. */
+    public function showModuleBasicView(Vtiger_Request $request)
+    {
+        return $this->showModuleDetailView($request);
+    }
+
     public function showModuleDetailView(Vtiger_Request $request)
     {
         $card = (string) parent::showModuleDetailView($request);

@@ -12,6 +12,12 @@ use PinCalls\Db;
 class RequestLog
 {
     private const BODY_BYTES = 8000;
+    /** Of each connector; a busy one would fill the disk within the days that the log is kept. */
+    private const LINES_MAX = 5000;
+    /** Every so many lines the oldest go, also where vTiger's cron does not run. */
+    private const LINES_BETWEEN_CUTS = 100;
+    /** Anybody can send a wrong signature: one in so many seconds is enough to see that somebody does. */
+    private const REFUSED_EVERY_SECONDS = 10;
 
     private Db $db;
     private Clock $clock;
@@ -40,6 +46,33 @@ class RequestLog
                 self::shown($request), self::shown($answer),
             ]
         );
+        if ($this->db->lastId() % self::LINES_BETWEEN_CUTS === 0) {
+            $this->cut($connectorId);
+        }
+    }
+
+    /** A request in the connector's name that was not signed by it: told now and then, and without what it said. */
+    public function writeRefused(int $connectorId, int $tookMs, string $answer): void
+    {
+        $rows = $this->db->rows(
+            'SELECT MAX(at) AS last FROM vtiger_calls_log WHERE connector_id = ? AND status = 401',
+            [$connectorId]
+        );
+        if ((int) $this->clock->now() - (int) ($rows[0]['last'] ?? 0) >= self::REFUSED_EVERY_SECONDS) {
+            $this->write($connectorId, 'in', '?', 401, $tookMs, '', $answer);
+        }
+    }
+
+    private function cut(int $connectorId): void
+    {
+        $rows = $this->db->rows(
+            'SELECT id FROM vtiger_calls_log WHERE connector_id = ? ORDER BY id DESC LIMIT 1 OFFSET ' . self::LINES_MAX,
+            [$connectorId]
+        );
+        if ($rows !== []) {
+            $sql = 'DELETE FROM vtiger_calls_log WHERE connector_id = ? AND id <= ? LIMIT 1000';
+            $this->db->execute($sql, [$connectorId, (int) $rows[0]['id']]);
+        }
     }
 
     /** @return list<array<string, mixed>> newest first */

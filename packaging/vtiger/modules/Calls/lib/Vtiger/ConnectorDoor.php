@@ -8,7 +8,6 @@ namespace PinCalls\Vtiger;
 
 use PinCalls\Clock;
 use PinCalls\Operation\Records;
-use PinCalls\Settings\Connector;
 use PinCalls\Wire\Answer;
 use PinCalls\Wire\Endpoint;
 use PinCalls\Wire\Request;
@@ -104,17 +103,14 @@ final class ConnectorDoor
         }
         $body = json_decode($request->body, true);
         $op = is_array($body) && is_string($body['op'] ?? null) ? $body['op'] : '?';
+        if ($answer->status === 401) {
+            $services->log->writeRefused($connector->id, $tookMs, $answer->json());
+            return;
+        }
         // A poll that brought nothing would push everything worth reading out of the log.
-        $empty = $op === 'commands' && $answer->status === 200 && $answer->body['commands'] === [];
-        if (!$empty && $this->worthKeeping($connector, $answer)) {
+        if ($op !== 'commands' || $answer->status !== 200 || $answer->body['commands'] !== []) {
             $services->log->write($connector->id, 'in', $op, $answer->status, $tookMs, $request->body, $answer->json());
         }
-    }
-
-    /** Refused signatures are anybody's doing: they may not fill the log of a connector that did nothing. */
-    private function worthKeeping(Connector $connector, Answer $answer): bool
-    {
-        return ($answer->body['error'] ?? '') !== 'unsigned';
     }
 
     private function send(Answer $answer): void
