@@ -13,11 +13,11 @@ use pinconnector::agi::AgiSettings;
 
 /// Processor time of the thread with this name, in nanoseconds.
 fn cpu_of(name: &str) -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("a Linux").flatten();
+    let mut tasks = std::fs::read_dir("/proc/self/task").expect("a Linux").flatten();
     let is_it = |task: &std::fs::DirEntry| {
         std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name)
     };
-    let task = tasks.filter(is_it).next().expect("the thread runs");
+    let task = tasks.find(is_it).expect("the thread runs");
     let stat = std::fs::read_to_string(task.path().join("schedstat")).expect("schedstat");
     stat.split_whitespace().next().expect("a field").parse().expect("a number")
 }

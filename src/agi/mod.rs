@@ -38,6 +38,9 @@ use crate::client::{Found, Inquiry, LookUp};
 use crate::phone::Numbers;
 use crate::threads::Thread;
 
+/// Says the CRM of a place in the dialplan.
+pub type Router = Box<dyn Fn(&Place<'_>) -> Option<String> + Send>;
+
 /// What a session needs of the rest of the house. The functions are called on the listener's thread and must not wait.
 pub struct Office {
     pub numbers: Arc<Numbers>,
@@ -45,7 +48,7 @@ pub struct Office {
     pub crms: Vec<String>,
     pub pbxs: Vec<Pbx>,
     /// Which CRM a call belongs to where several are configured and the dialplan names none.
-    pub route: Route,
+    pub route: Router,
     /// The directory.
     pub look_up: Box<dyn Fn(&Inquiry) -> LookUp + Send>,
     /// Makes a clerk, one for each thread of the pool.
@@ -53,9 +56,6 @@ pub struct Office {
     /// Told of every caller who was recognised.
     pub identified: Box<dyn Fn(Identified) + Send>,
 }
-
-/// The CRM of a place in the dialplan, by the rules of the configuration.
-pub type Route = Box<dyn Fn(&Place<'_>) -> Option<String> + Send>;
 
 /// An exchange that may ask.
 #[derive(Clone, PartialEq, Eq, Debug)]

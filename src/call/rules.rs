@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::asterisk::{ChannelName, PbxId};
 use crate::call::discretion::Discretion;
 use crate::call::model::{Conversation, Party};
-use crate::phone::{Numbers, NumbersSettings};
+use crate::phone::{EndpointPattern, Numbers, NumbersSettings};
 
 /// One record per phone tried, or one per conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -20,11 +20,11 @@ pub enum RecordKind {
 pub struct Route {
     pub crm: String,
     /// Empty lists match everything.
-    pub pbx: Vec<String>,
-    pub trunk: Vec<String>,
-    pub did: Vec<String>,
-    pub context: Vec<String>,
-    pub extension: Vec<String>,
+    pub pbx: Vec<EndpointPattern>,
+    pub trunk: Vec<EndpointPattern>,
+    pub did: Vec<EndpointPattern>,
+    pub context: Vec<EndpointPattern>,
+    pub extension: Vec<EndpointPattern>,
     pub is_default: bool,
     /// Internal calls go there, too.
     pub internal: bool,
@@ -108,8 +108,8 @@ impl Rules {
         {
             return Some(named.clone());
         }
-        let fits = |patterns: &[String], value: Option<&str>| {
-            patterns.is_empty() || value.is_some_and(|value| patterns.iter().any(|p| glob(p, value)))
+        let fits = |patterns: &[EndpointPattern], value: Option<&str>| {
+            patterns.is_empty() || value.is_some_and(|value| patterns.iter().any(|p| p.matches(value)))
         };
         let extensions: Vec<&str> = conversation
             .channels
@@ -129,18 +129,6 @@ impl Rules {
         let route =
             route.filter(|r| r.internal || conversation.direction != Some(crate::call::record::Direction::Internal));
         route.map(|r| r.crm.clone())
-    }
-}
-
-/// `*` stands for any run of characters; everything else for itself.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, tail)) => {
-            let Some(rest) = text.strip_prefix(head) else { return false };
-            // The pattern is short (a configuration value), so trying every split is enough.
-            (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| glob(tail, &rest[at..]))
-        }
     }
 }
 
@@ -164,15 +152,31 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_anything() {
-        for (pattern, text, fits) in [
-            ("", "", true),
-            ("*", "", true),
-            ("7495*", "74951234567", true),
-            ("*99", "74951234599", true),
-            ("1*3", "12", false),
-        ] {
-            assert_eq!(glob(pattern, text), fits, "{pattern} {text}");
+    fn a_conversation_goes_where_the_dialplan_or_the_first_rule_that_fits_says() {
+        let did = |text: &str| vec![EndpointPattern::parse(text).expect("a pattern")];
+        let route = |crm: &str, did: Vec<EndpointPattern>, is_default: bool| Route {
+            crm: crm.to_owned(),
+            did,
+            is_default,
+            internal: true,
+            ..Route::default()
+        };
+        let rules = Rules {
+            routes: vec![
+                route("rest", Vec::new(), true),
+                route("moscow", did("_+7495."), false),
+                route("petersburg", did("_+7812."), false),
+            ],
+            ..Rules::default()
+        };
+        let mut call = Conversation::default();
+        for (did, crm) in [("+74951234567", "moscow"), ("+78121234567", "petersburg"), ("+73431234567", "rest")] {
+            call.did = Some(did.to_owned());
+            assert_eq!(rules.route(&call).as_deref(), Some(crm), "{did}");
         }
+        call.variables.insert("PINCONNECTOR_CRM".to_owned(), "petersburg".to_owned());
+        assert_eq!(rules.route(&call).as_deref(), Some("petersburg"));
+        call.variables.insert("PINCONNECTOR_CRM".to_owned(), "nobody's".to_owned());
+        assert_eq!(rules.route(&call).as_deref(), Some("rest"), "an unknown name is no rule");
     }
 }

@@ -74,6 +74,16 @@ fn calls(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
             }
         }
     }
+    for (section, crm) in config.crm.iter().enumerate() {
+        let line = document.section_line("crm", section);
+        let matching = &crm.matching;
+        let all = [&matching.pbx, &matching.trunk, &matching.did, &matching.context, &matching.extension];
+        for pattern in all.into_iter().flatten() {
+            if let Err(bad) = EndpointPattern::parse(pattern) {
+                found.push(Problem::error("[[crm]] match", format!("{pattern:?} {bad}")).at_line(line));
+            }
+        }
+    }
     if !(1..=365).contains(&calls.follow_up_days) {
         let text = format!("{} days: 1 to 365 are allowed", calls.follow_up_days);
         found.push(Problem::error("[calls] follow_up_days", text).at_line(line));

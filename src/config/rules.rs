@@ -44,11 +44,11 @@ impl Config {
     fn routes(&self) -> Vec<Route> {
         let route = |section: &crate::crm::CrmSettings| Route {
             crm: section.name.clone(),
-            pbx: section.matching.pbx.clone(),
-            trunk: section.matching.trunk.clone(),
-            did: section.matching.did.clone(),
-            context: section.matching.context.clone(),
-            extension: section.matching.extension.clone(),
+            pbx: patterns(&section.matching.pbx),
+            trunk: patterns(&section.matching.trunk),
+            did: patterns(&section.matching.did),
+            context: patterns(&section.matching.context),
+            extension: patterns(&section.matching.extension),
             // The only CRM takes everything without being told so.
             is_default: section.default
                 || self.crm.len() == 1 && section.matching == crate::crm::settings::Match::default(),

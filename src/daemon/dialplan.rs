@@ -14,7 +14,7 @@ use super::queues::{TellCalls, Told};
 use crate::agi::{self, Agi, Clerk, Identified, Place};
 use crate::asterisk::PbxId;
 use crate::call::Input;
-use crate::call::rules::{Route, glob};
+use crate::call::rules::Route;
 use crate::client::{Found, Inquiry};
 use crate::clock::Now;
 use crate::config::Config;
@@ -22,7 +22,7 @@ use crate::crm::calls_module::Refresh;
 use crate::crm::directory::pull::{Pull, Puller};
 use crate::crm::directory::{Directory, Part};
 use crate::crm::{Client as Line, Crm, Kind, RequestLog};
-use crate::phone::Numbers;
+use crate::phone::{EndpointPattern, Numbers};
 use crate::store::reader::CallFilter;
 use crate::store::{DirectoryRows, Reader};
 
@@ -175,8 +175,8 @@ fn addresses(host: &str) -> Vec<IpAddr> {
 
 /// The CRM of a question, by the rules of calls as far as the dialplan's place decides them.
 fn route(routes: &[Route], place: &Place<'_>) -> Option<String> {
-    let fits = |patterns: &[String], value: Option<&str>| {
-        patterns.is_empty() || value.is_some_and(|value| patterns.iter().any(|pattern| glob(pattern, value)))
+    let fits = |patterns: &[EndpointPattern], value: Option<&str>| {
+        patterns.is_empty() || value.is_some_and(|value| patterns.iter().any(|pattern| pattern.matches(value)))
     };
     let by_place = routes.iter().filter(|route| !route.is_default).find(|route| {
         fits(&route.pbx, Some(place.pbx))

@@ -32,7 +32,7 @@ pub const TOLD: Queue = Queue {
     from: "http, agi, main",
     to: "call-state",
     carries: "Told",
-    capacity: 1024,
+    capacity: 256,
     when_full: "the request is refused (503), the caller is not identified, the reload waits",
 };
 
@@ -41,7 +41,8 @@ pub const SAVES: Queue = Queue {
     from: "call-state, control, main",
     to: "store-keeper",
     carries: "store::Input",
-    capacity: 4096,
+    // A commit takes at most 256; a longer queue would only be memory, touched from the start.
+    capacity: 512,
     when_full: "call-state waits until the disk has caught up",
 };
 

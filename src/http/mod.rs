@@ -84,7 +84,7 @@ impl Http {
         let addresses = doors.iter().map(|door| door.listener.local_addr()).collect::<io::Result<_>>()?;
         let limits = Limits { connections: setup.http.connections, per_address: setup.http.connections_per_address };
         let figures = Arc::new(Figures::default());
-        let (desk_sender, to_desk) = bounded(8192);
+        let (desk_sender, to_desk) = bounded(1024);
         let (errand_sender, errands) = bounded(1024);
         let (gate, mailbox) =
             Gate::new(doors, limits, desk_sender.clone(), errand_sender.clone(), Arc::clone(&figures))?;
@@ -112,7 +112,7 @@ impl Http {
 
     /// Takes over new settings, all but addresses, certificates and the number of connections.
     pub fn reload(&self, setup: Setup) {
-        // Waits only if eight thousand requests are before us.
+        // Waits only if a thousand requests are before us.
         let _ = self.desk.send(ToDesk::Reload(Box::new(setup)));
     }
 

@@ -71,7 +71,7 @@ fn fill(database: &Path) {
             id: (4_000 + nth).to_string(),
             name: format!("Константинопольский Иннокентий {nth}"),
             user: Some((5 + nth % 2).to_string()),
-            caller_id: (nth % 3 == 0).then(|| "+74951234500".to_owned()),
+            caller_id: nth.is_multiple_of(3).then(|| "+74951234500".to_owned()),
             contacted_at_s: nth,
         }],
     };

@@ -68,7 +68,7 @@ fn leg(dice: &mut Dice, generation: u64) -> Leg {
 fn event(dice: &mut Dice, generation: u64) -> Event {
     let one = leg(dice, generation);
     let two = leg(dice, generation);
-    let bridge = BridgeId::new(*pick(dice, &["b1", "b2", "b3", "conference", "parking"]));
+    let bridge = BridgeId::new(pick::<&str>(dice, &["b1", "b2", "b3", "conference", "parking"]));
     let technology = match bridge.as_str() {
         "conference" => "softmix",
         "parking" => "holding_bridge",

@@ -288,7 +288,7 @@ mod tests {
             id: id.to_string(),
             name: format!("Клиент {id}"),
             user: Some(format!("{}", id % 7)),
-            caller_id: (id % 2 == 0).then(|| "+74951234500".to_owned()),
+            caller_id: id.is_multiple_of(2).then(|| "+74951234500".to_owned()),
             contacted_at_s: id,
         }
     }
