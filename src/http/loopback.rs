@@ -77,7 +77,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = std::net::TcpListener::bind(address) else { continue };
             let _client = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
-            let (_, peer) = listener.accept().expect("accepts");
+            let (_accepted, peer) = listener.accept().expect("accepts");
             assert!(is_person(peer), "{peer}");
         }
     }
