@@ -25,6 +25,7 @@ pub enum Command {
     OutboxDrop { record: String, yes: bool },
     Backup { file: PathBuf },
     Forget { number: String, yes: bool },
+    Password,
     Demo { fast: bool, json: bool },
     Help { topic: Option<String> },
     Version,
@@ -158,6 +159,10 @@ impl Options {
                 self.knows(name, &["--yes", "-y"])?;
                 let number = text(self.one("forget needs a number: pinconnector forget +79161234567")?)?;
                 Command::Forget { number, yes: self.yes }
+            }
+            "password" => {
+                self.knows(name, &[])?;
+                Command::Password
             }
             "demo" => {
                 self.knows(name, &["--fast", "--json"])?;

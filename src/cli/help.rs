@@ -12,7 +12,7 @@ pub struct Topic {
 }
 
 /// Every command, in the order of the list.
-pub const TOPICS: [Topic; 12] = [
+pub const TOPICS: [Topic; 13] = [
     Topic {
         name: "run",
         synopsis: "run",
@@ -96,6 +96,16 @@ call records and delivers them over HTTP to a small CRM of the demo's own. Nothi
         synopsis: "help [COMMAND]",
         brief: "this list, or one command in detail",
         details: "",
+    },
+    Topic {
+        name: "password",
+        synopsis: "password",
+        brief: "makes the hash of a password for the status page",
+        details: "Reads the password from the keyboard (unseen) or standard input, and prints the line for [[http.user]]:
+    [[http.user]]
+    name = \"anna\"
+    role = \"viewer\"        (or \"admin\", who hears recordings and settles missed calls)
+    password_hash = ...",
     },
     Topic { name: "version", synopsis: "version", brief: "the version of this program", details: "" },
     Topic {

@@ -8,6 +8,7 @@ mod demo;
 pub mod help;
 mod logger;
 mod orders;
+mod password;
 mod replay;
 mod show;
 
@@ -106,6 +107,7 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::Demo { fast, json } => demo::demo(fast, json),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
+        Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {
             None => help::overview(),
             Some(name) => help::topic(&name).ok_or_else(|| {

@@ -133,7 +133,10 @@ fn connect(path: &OsStr) -> io::Result<UnixDatagram> {
 
 /// glibc gives each thread an arena of its own, which with our dozen threads costs megabytes of memory and gains nothing
 /// (the busy thread is one). Only `mallopt`, which is foreign code, or the environment at start can say so: the process
-/// replaces itself once, with `MALLOC_ARENA_MAX` set. The unit file sets it, too, and saves that millisecond.
+/// replaces itself once, with `MALLOC_ARENA_MAX` set. A unit file that sets it, too, saves that millisecond.
+///
+/// With it the size from which memory goes back to the system at once is fixed: left to itself glibc raises it after the
+/// first large piece, and would keep the 7 MiB that verifying a password takes.
 ///
 /// Returns if there was nothing to do, or if it could not be done (which costs memory and nothing else).
 pub fn limit_memory_arenas() {
@@ -146,7 +149,7 @@ pub fn limit_memory_arenas() {
     if let Some(name) = words.next() {
         again.arg0(name);
     }
-    let error = again.args(words).env(NAME, "1").exec();
+    let error = again.args(words).env(NAME, "1").env("MALLOC_MMAP_THRESHOLD_", "1048576").exec();
     log::debug!("cannot limit the memory arenas: {error}");
 }
 

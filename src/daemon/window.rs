@@ -280,7 +280,7 @@ pub fn link_key(database: &std::path::Path, keeper: &Sender<store::Input<Release
         return Ok(LinkKey(key));
     }
     let mut key = [0; 32];
-    getrandom::fill(&mut key).map_err(std::io::Error::other)?;
+    getrandom::fill(&mut key).map_err(|error| std::io::Error::other(error.to_string()))?;
     let value = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let save = Save { items: vec![Item::Setting { key: NAME.to_owned(), value }], release: Vec::new() };
     keeper.send(store::Input::Save(save)).expect("the keeper runs");

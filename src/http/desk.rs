@@ -25,6 +25,7 @@ use super::sign_in::{SignIn, Visitor};
 use super::signed::{Keys, Unsigned};
 use super::{Errand, Setup};
 use crate::call::Record;
+use crate::call::record::Moment;
 use crate::clock::Now;
 use crate::phone::Numbers;
 
@@ -188,7 +189,7 @@ impl Desk {
             Happened::Request { request, state, reason } => {
                 self.book.settle(&request, state, reason.as_deref());
             }
-            Happened::Link(pbx) => self.hub.link(pbx, &self.gate),
+            Happened::Link(pbx) => self.hub.link(pbx, Moment(Now::read().wall_ms), &self.gate),
             Happened::Backlog(crm) => self.hub.backlog(crm, &self.gate),
             Happened::CrmTook(took) => self.latency.add(took),
         }

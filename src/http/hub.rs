@@ -11,6 +11,7 @@ use serde_json::json;
 use super::gate::{Mailbox, Post, Token};
 use super::office::{CrmStatus, PbxStatus};
 use crate::call::Record;
+use crate::call::record::Moment;
 
 /// Listeners at once; the next is told 503.
 pub const LISTENERS_MAX: usize = 400;
@@ -131,7 +132,12 @@ impl Hub {
         self.open.values().filter(|record| is_open(record)).count()
     }
 
-    pub fn link(&mut self, pbx: PbxStatus, gate: &Mailbox) {
+    /// A link came up or went down. Who tells it may not know since when; then it is since it was told first.
+    pub fn link(&mut self, mut pbx: PbxStatus, now: Moment, gate: &Mailbox) {
+        if pbx.since.is_none() {
+            let before = self.pbxs.get(&pbx.name).filter(|before| before.up == pbx.up);
+            pbx.since = before.and_then(|before| before.since).or(Some(now));
+        }
         self.tell_service(&event("link", &pbx), gate);
         self.pbxs.insert(pbx.name.clone(), pbx);
     }

@@ -2,7 +2,7 @@
 //!
 //! 7 MiB and five passes: of the settings OWASP holds equally strong the one that wants least memory (0.1 s on a desktop, half
 //! a second on a Raspberry Pi, one at a time). The memory is one block, so that the system gets it back as soon as a
-//! password is checked (where `MALLOC_MMAP_THRESHOLD_` is fixed; else the allocator keeps it for the next one).
+//! password is checked (`MALLOC_MMAP_THRESHOLD_` is fixed at the start; else the allocator would keep it for the next one).
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};

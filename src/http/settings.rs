@@ -215,7 +215,7 @@ impl HttpSettings {
                 fatal("user", "a user needs a name of at most 64 characters".to_owned());
             }
             if !passwords::is_hash(user.password_hash.expose()) {
-                let text = "password_hash is no argon2id hash; `pinconnector setup` makes one";
+                let text = "password_hash is no argon2id hash; `pinconnector password` makes one";
                 fatal("user", format!("{:?}: {text}", user.name));
             }
         }

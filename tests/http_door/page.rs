@@ -135,6 +135,12 @@ fn metrics_and_health() {
     assert_eq!(health(), 503);
     link(true, 0);
     assert_eq!(health(), 200);
+    // Told without a time, it is down since now.
+    stage.tell(Happened::Link(PbxStatus { name: "msk".into(), up: false, ..PbxStatus::default() }));
+    assert_eq!(health(), 200);
+    stage.known().standing.pbxs[0].up = false;
+    let standing = stage.get("/api/v1/status", &bearer).json();
+    assert!(standing["pbxs"][0]["since"].is_string(), "{standing}");
 }
 
 #[test]

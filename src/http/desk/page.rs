@@ -78,9 +78,14 @@ impl Desk {
             "/metrics" => self.metrics(token, now),
             "/api/v1/status" => {
                 let me = json!({ "name": visitor.name, "role": visitor.role });
+                let heard: Vec<_> = self.hub.pbxs().cloned().collect();
                 self.run_for(token, move |office| match office.status() {
                     Err(why) => unreadable(&why),
-                    Ok(status) => {
+                    Ok(mut status) => {
+                        for pbx in status.pbxs.iter_mut().filter(|pbx| pbx.since.is_none()) {
+                            let same = heard.iter().find(|heard| heard.name == pbx.name && heard.up == pbx.up);
+                            pbx.since = same.and_then(|heard| heard.since);
+                        }
                         let mut value = serde_json::to_value(&status).unwrap_or_default();
                         value["me"] = me;
                         value["now"] = crate::clock::rfc3339(now.wall_ms).into();
