@@ -210,7 +210,12 @@ impl Clerk for OfficeClerk {
 
     fn presented(&mut self, inquiry: &Inquiry) -> Vec<String> {
         let Some(e164) = self.numbers.normalize(&inquiry.number).e164 else { return Vec::new() };
-        let filter = CallFilter { client: Some(e164.to_string()), limit: EARLIER_CALLS, ..CallFilter::default() };
+        let filter = CallFilter {
+            client: Some(e164.to_string()),
+            crm: Some(inquiry.crm.clone()),
+            limit: EARLIER_CALLS,
+            ..CallFilter::default()
+        };
         let calls = Reader::open(&self.database).and_then(|reader| reader.calls(&filter));
         let calls = calls.unwrap_or_else(|error| {
             log::warn!("FastAGI: the history cannot be asked: {error}");
