@@ -15,6 +15,7 @@ fn body(request: &str, from: &str, to: &str) -> String {
 
 #[test]
 fn a_click_is_ordered_once_and_answered_after_the_commit() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     stage.known().commits = false;
     let asked = body("r1", "101", "+7 (495) 765-43-21");
@@ -67,6 +68,7 @@ fn a_click_is_ordered_once_and_answered_after_the_commit() {
 
 #[test]
 fn what_was_answered_before_a_restart_is_answered_again() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let answer = r#"{"request":"old","conversation":"msk-pin-1-2"}"#.to_owned();
     stage.known().kept.push(KeptAnswer {
@@ -84,6 +86,7 @@ fn what_was_answered_before_a_restart_is_answered_again() {
 
 #[test]
 fn a_click_that_could_not_be_placed_may_be_clicked_again() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     stage.known().commits = false;
     let asked = body("r1", "101", "+74957654321");
@@ -101,6 +104,7 @@ fn a_click_that_could_not_be_placed_may_be_clicked_again() {
 
 #[test]
 fn only_good_signatures_are_taken_and_each_once() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let asked = body("r1", "101", "+74957654321");
     let path = "/api/v1/calls";
@@ -129,6 +133,7 @@ fn only_good_signatures_are_taken_and_each_once() {
 
 #[test]
 fn the_guard_says_why() {
+    let _alone = alone();
     let mut with = setup();
     with.crms[0].extensions = vec![pinconnector::phone::EndpointPattern::parse("_1XX").expect("a pattern")];
     with.crms[0].pbxs = vec!["msk".into()];
@@ -179,6 +184,7 @@ fn the_guard_says_why() {
 
 #[test]
 fn the_stock_module_is_answered_in_its_words() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     // As connectors/PBXManager.php of vTiger 8.0 sends it.
     let ask = |query: &str| {

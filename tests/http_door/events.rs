@@ -28,6 +28,7 @@ fn signed(query: &str) -> String {
 
 #[test]
 fn a_listener_hears_the_present_state_and_then_every_change() {
+    let _alone = alone();
     let mut with = setup();
     let secret = Secret::new("viewer-token-0123456789");
     with.http.token.push(TokenSettings { name: "viewer".into(), secret, role: Role::Viewer });
@@ -74,6 +75,7 @@ fn a_listener_hears_the_present_state_and_then_every_change() {
 
 #[test]
 fn nobody_listens_without_a_right() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     assert_eq!(stage.get("/api/v1/events", "").error(), (401, "login".into()));
     let link = signed("&extension=101");

@@ -5,7 +5,7 @@ use pinconnector::clock::Now;
 use pinconnector::http::office::{CrmStatus, CrmTook, PbxStatus};
 use pinconnector::http::{Happened, Role};
 
-use crate::stage::{Ordered, Reply, Stage, TOKEN, record, setup, user};
+use crate::stage::{Ordered, Reply, Stage, TOKEN, alone, record, setup, user};
 
 fn login(stage: &Stage, name: &str, password: &str) -> Reply {
     let head = "POST /login HTTP/1.1\r\nHost: pbx\r\nContent-Type: application/x-www-form-urlencoded\r\n";
@@ -20,6 +20,7 @@ fn cookie(reply: &Reply) -> String {
 
 #[test]
 fn the_page_wants_a_login_and_roles_hold() {
+    let _alone = alone();
     let mut with = setup();
     with.http.user = vec![user("boss", "correct horse", Role::Admin), user("anna", "battery staple", Role::Viewer)];
     let stage = Stage::new(with);
@@ -67,6 +68,7 @@ fn the_page_wants_a_login_and_roles_hold() {
 
 #[test]
 fn passwords_cannot_be_tried_for_long() {
+    let _alone = alone();
     let mut with = setup();
     with.http.user = vec![user("boss", "correct horse", Role::Admin)];
     let stage = Stage::new(with);
@@ -81,6 +83,7 @@ fn passwords_cannot_be_tried_for_long() {
 
 #[test]
 fn who_sits_at_this_machine_gets_in_only_where_that_is_set() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let as_host = |stage: &Stage, host: &str, lines: &str| {
         stage.ask(&format!("GET /api/v1/status HTTP/1.1\r\nHost: {host}\r\n{lines}"), b"").status
@@ -100,6 +103,7 @@ fn who_sits_at_this_machine_gets_in_only_where_that_is_set() {
 
 #[test]
 fn metrics_and_health() {
+    let _alone = alone();
     let mut with = setup();
     with.http.health_after_s = 30;
     let stage = Stage::new(with);
@@ -145,6 +149,7 @@ fn metrics_and_health() {
 
 #[test]
 fn paths_and_methods() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     assert_eq!(stage.get("/nothing", "").error(), (404, "not_found".into()));
     let reply = stage.get("/api/v1/calls", "");

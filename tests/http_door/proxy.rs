@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::stage::{Client, Stage, setup};
+use crate::stage::{Client, Stage, alone, setup};
 
 struct Nginx {
     child: Child,
@@ -52,6 +52,7 @@ fn nginx(port: u16, lines: &str) -> Option<Nginx> {
 
 #[test]
 fn a_reverse_proxy_opens_nothing() {
+    let _alone = alone();
     let mut with = setup();
     with.http.local_without_login = true;
     let stage = Stage::new(with);

@@ -42,6 +42,7 @@ fn link(path: &str, query: &str, in_s: i64) -> String {
 
 #[test]
 fn a_recording_is_heard_by_whom_it_belongs_to() {
+    let _alone = alone();
     let Sounds { stage, folder: _folder } = sounds();
     assert_eq!(stage.get("/recordings/ab12", "").error(), (401, "login".into()));
     assert_eq!(stage.signed("GET", "/recordings/ab12", "").body.len(), 1000);
@@ -73,6 +74,7 @@ fn a_recording_is_heard_by_whom_it_belongs_to() {
 
 #[test]
 fn nothing_but_recordings_is_heard() {
+    let _alone = alone();
     let Sounds { stage, folder: _folder } = sounds();
     for id in ["link", "up", "gone"] {
         let reply = stage.signed("GET", &format!("/recordings/{id}"), "");
@@ -97,6 +99,7 @@ fn nothing_but_recordings_is_heard() {
 
 #[test]
 fn the_part_that_was_asked_for() {
+    let _alone = alone();
     let Sounds { stage, folder } = sounds();
     let path = recording_path(&LINK_KEY, 1, "ab12");
     let part = stage.get(&path, "Range: bytes=10-19\r\n");

@@ -130,6 +130,7 @@ fn pipelined_requests_whose_answers_nobody_reads() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let mut client = stage.client();
     let mut bytes = Vec::new();
@@ -235,6 +236,7 @@ fn listeners_that_do_not_read() {
 
 #[test]
 fn a_slow_request_is_told_so_and_a_half_closed_one_is_answered() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let mut stream = connect(stage.address);
     stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").expect("sent");
@@ -252,6 +254,7 @@ fn a_slow_request_is_told_so_and_a_half_closed_one_is_answered() {
 
 #[test]
 fn a_taken_address_is_an_error_that_names_it() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let mut with = setup();
     with.http.listen = pinconnector::http::settings::OneOrMany::One(stage.address.to_string());
@@ -304,6 +307,7 @@ fn tls_is_spoken_and_what_is_none_is_dropped() {
 
 #[test]
 fn stopping_answers_what_is_under_way() {
+    let _alone = alone();
     let stage = Stage::new(setup());
     let mut idle = Client::new(stage.address);
     let address = stage.address;

@@ -21,7 +21,7 @@ use pinconnector::phone::{DialFormat, Numbers, NumbersSettings};
 use pinconnector::secret::Secret;
 use pinconnector::sign;
 
-/// Held by tests that measure: time and memory belong to the whole process.
+/// Held by every test here: some measure, and time and memory belong to the whole process.
 pub static ALONE: Mutex<()> = Mutex::new(());
 
 /// Nobody else measures now; a test that failed while measuring does not stop the others.
