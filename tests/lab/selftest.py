@@ -10,7 +10,7 @@ import tempfile
 import time
 import unittest
 
-from . import cdr, compare, mongodb, sip
+from . import cdr, compare, mongodb, sip, sip_message
 from .ami import Capture
 from .ami_proxy import AmiProxy
 from .receiver import Receiver
@@ -189,9 +189,9 @@ class Phones(unittest.TestCase):
         self.assertEqual(self.b.surprises, [("104", "1")])
 
     def test_headers(self):
-        self.assertEqual(sip.user_of('"A <b>" <sip:%2B7916@x>;tag=1') or sip.user_of("<sip:%2B7916@x>"), "+7916")
-        self.assertEqual(sip.tag_of("<sip:a@b>;tag=xyz;x=1"), "xyz")
-        self.assertEqual(sip.uri_of("<sip:a@b;transport=udp>;tag=1"), "sip:a@b;transport=udp")
+        self.assertEqual(sip_message.user_of('"A <b>" <sip:%2B7916@x>;tag=1') or sip_message.user_of("<sip:%2B7916@x>"), "+7916")
+        self.assertEqual(sip_message.tag_of("<sip:a@b>;tag=xyz;x=1"), "xyz")
+        self.assertEqual(sip_message.uri_of("<sip:a@b;transport=udp>;tag=1"), "sip:a@b;transport=udp")
 
 
 class Recording(unittest.TestCase):
