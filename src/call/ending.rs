@@ -359,7 +359,15 @@ pub(super) fn is_refused_number(conversation: &Conversation) -> bool {
     let by_us = caller.asked_hangup.is_some();
     let refused = conversation.invalid || (caller.up_at.is_none() && conversation.dialplan_refused);
     let fell_off = caller.up_at.is_none() && conversation.dialplan_seen && conversation.stage == Stage::DialplanError;
-    conversation.direction.is_none() && !feature && !by_us && !conversation.has_phones() && (refused || fell_off)
+    // Without any `Newexten` only the cause of the hang-up says so: no route, subscriber absent, congestion and the like.
+    let unseen = caller.up_at.is_none()
+        && !conversation.dialplan_seen
+        && matches!(caller.cause, Some(1..=3 | 20 | 21 | 27 | 34 | 38 | 66));
+    conversation.direction.is_none()
+        && !feature
+        && !by_us
+        && !conversation.has_phones()
+        && (refused || fell_off || unseen)
 }
 
 /// A refused number gets its direction at the end: outgoing if it does not look like an extension.

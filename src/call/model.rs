@@ -114,14 +114,14 @@ impl Channel {
     /// The phone behind it turned the call away by itself.
     ///
     /// Cause 19 is both "no answer" and what SIP 480 becomes: it counts only where the phone itself asked for the end
-    /// or refused without ringing. Cause 17 and 21 never come from a time-out.
+    /// or refused without ringing (chan_sip says DialEnd BUSY instead). Cause 17 and 21 never come from a time-out.
     pub fn refused(&self) -> bool {
         if self.up_at.is_some() || self.picked_up || self.forwarded {
             return false;
         }
         match self.cause {
             Some(17 | 21) => true,
-            Some(19) => self.asked_hangup.is_some() || self.ring_from.is_none(),
+            Some(19) => self.asked_hangup.is_some() || self.ring_from.is_none() || self.dial_end == Some(DialEnd::Busy),
             _ => self.dial_end == Some(DialEnd::Busy),
         }
     }

@@ -304,6 +304,15 @@ impl Calls {
         let Some(caller) = caller else { return };
         let conversation = self.conversation_mut(key);
         let Some(channel) = conversation.channel_mut(&leg.uniqueid) else { return };
+        if let Party::Extension(extension) = channel.party.clone()
+            && !dialled
+            && listed.bridge.is_some()
+        {
+            // It came into the conversation by its own call: picked it up, or took it out of the parking lot.
+            channel.role = Role::Caller;
+            self.takes_part(key, &leg.uniqueid, &extension);
+            return;
+        }
         if channel.party == Party::Local || !dialled {
             return;
         }
