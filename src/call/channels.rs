@@ -11,7 +11,8 @@ use crate::asterisk::{ChannelState, HangupCause, Leg, PbxId, Uniqueid};
 impl Calls {
     /// A channel came into being (`Newchannel`).
     pub(super) fn newchannel(&mut self, pbx: PbxId, leg: &Leg) {
-        if self.channel(pbx, &leg.uniqueid).is_some() {
+        if let Some(key) = self.channel(pbx, &leg.uniqueid).map(|(key, _)| key) {
+            self.born_late(key, leg);
             return;
         }
         let Some(key) = self.admit(pbx, leg) else { return };
@@ -32,6 +33,22 @@ impl Calls {
             self.claim_originate(pbx, key);
         }
         self.identified_early(pbx, &leg.uniqueid);
+    }
+
+    /// A list of channels can overtake the event of a channel's birth. Only the birth says which number the client dialled: the
+    /// list shows where in the dialplan he is by now.
+    fn born_late(&mut self, key: Key, leg: &Leg) {
+        let conversation = self.conversation_mut(key);
+        let first = leg.linkedid == leg.uniqueid
+            && conversation.channels.first().is_some_and(|c| c.uniqueid == leg.uniqueid && c.role == Role::Caller);
+        if !first || conversation.to.is_some() || !is_number(&leg.exten) {
+            return;
+        }
+        conversation.to = Some(leg.exten.to_string());
+        if conversation.direction == Some(Direction::Incoming) {
+            conversation.did = conversation.to.clone();
+        }
+        self.touch(key);
     }
 
     /// Enters a channel into the conversation it belongs to by Linkedid, or into a new one. `None` for channels that

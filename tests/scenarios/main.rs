@@ -7,6 +7,7 @@ mod compare;
 mod disturbed;
 mod generated;
 mod identified;
+mod overtaken;
 mod play;
 #[path = "../traces/mod.rs"]
 mod traces;
