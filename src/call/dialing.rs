@@ -156,7 +156,7 @@ impl Calls {
     fn place(&mut self, key: Key, dialler: &Uniqueid, party: &Party, number: Option<String>) -> Option<Place> {
         let conversation = self.conversation_mut(key);
         let root = conversation.root_of(dialler)?;
-        let by_client = root.is_client;
+        let by_client = conversation.is_dialled_by_client(dialler);
         let dialler_called = by_client && root.role == Role::Originated;
         match party {
             Party::Local => None,

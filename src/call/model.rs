@@ -533,6 +533,23 @@ impl Conversation {
         Some(channel)
     }
 
+    /// The client asked for `dialler`'s dial, also one who was called himself and then sent on by a transfer.
+    pub fn is_dialled_by_client(&self, dialler: &Uniqueid) -> bool {
+        let mut at = self.channel(dialler);
+        for _ in 0..16 {
+            let Some(channel) = at else { return false };
+            if channel.is_client {
+                return true;
+            }
+            at = match channel.name.local_half() {
+                Some(Half::Two) => channel.local_peer.as_ref(),
+                Some(Half::One) | None => channel.dialled_by.as_ref(),
+            }
+            .and_then(|up| self.channel(up));
+        }
+        false
+    }
+
     pub fn step(&mut self, step: Step) {
         if self.timeline.len() < MAX_STEPS {
             self.timeline.push(step);

@@ -242,6 +242,7 @@ impl Calls {
         let pending = &mut self.exchange(pbx).originates;
         let Some(at) = pending.iter().position(|p| p.action_id == action_id) else { return };
         let Pending { asked_at, key, .. } = pending.remove(at);
+        let key = self.whose_response(pbx, key, channel, uniqueid);
         let key = key.filter(|key| self.held.contains_key(key)).or_else(|| self.find(pbx, uniqueid));
         let key = match key {
             Some(key) => key,
@@ -293,6 +294,35 @@ impl Calls {
         self.click_progress(key);
         self.end_if_empty(key);
         self.touch(key);
+    }
+
+    /// Originates run side by side: a channel that was taken for this one's may be another's. The response names the channel
+    /// that was made, or the one that was asked for.
+    fn whose_response(
+        &mut self,
+        pbx: PbxId,
+        claimed: Option<Key>,
+        channel: &ChannelName,
+        uniqueid: &Uniqueid,
+    ) -> Option<Key> {
+        let asked = channel.endpoint().split('@').next().unwrap_or_default();
+        let is_its = |key: &Key| {
+            self.held.get(key).is_some_and(|held| {
+                held.conversation.channels.iter().any(|c| {
+                    let names = c.name.endpoint().split('@').next() == Some(asked);
+                    if uniqueid.is_empty() { names && c.role == Role::Originated } else { c.uniqueid == *uniqueid }
+                })
+            })
+        };
+        if claimed.as_ref().is_none_or(is_its) {
+            return claimed;
+        }
+        let others = self.exchanges.get(&pbx).map(|e| e.originates.iter().filter_map(|p| p.key).collect::<Vec<_>>());
+        let Some(right) = others.unwrap_or_default().into_iter().find(|key| is_its(key)) else { return claimed };
+        if let Some(other) = self.exchange(pbx).originates.iter_mut().find(|p| p.key == Some(right)) {
+            other.key = claimed;
+        }
+        Some(right)
     }
 
     /// No word of an Originate, long after its time-out: its answer was lost.
