@@ -222,7 +222,8 @@ impl Calls {
 
     fn meet_in_talk(&mut self, pbx: PbxId, parties: &[(Key, Uniqueid)]) -> bool {
         let Some((first, _)) = parties.first() else { return false };
-        let Some((second, _)) = parties.iter().find(|(key, _)| key != first) else { return false };
+        let other = parties.iter().find(|(key, _)| key != first && !self.are_two_clients(*first, *key));
+        let Some((second, _)) = other else { return false };
         for (one, other) in [(*first, *second), (*second, *first)] {
             // By feature code the transferer's own channel leaves the client for the consultation: no join yet.
             if let Some(guest) = self.conversation(other).consulting.clone() {

@@ -86,10 +86,41 @@ impl Calls {
             if so_far == key || !self.held.contains_key(&key) || !self.held.contains_key(&so_far) {
                 continue;
             }
+            if self.are_two_clients(so_far, key) {
+                self.gives_both_away(so_far, key, &name);
+                continue;
+            }
             let (into, other) = self.client_side(so_far, key);
             let phone = self.conversation(into).phone_index(&PhoneKey::Extension(name.clone()));
             self.join(into, other, Some(Giver { name: name.clone(), phone }));
             main = Some(into);
+        }
+    }
+
+    /// Each has a client of its own who called us: they stay two calls, whoever brings the two together.
+    pub(super) fn are_two_clients(&self, first: Key, second: Key) -> bool {
+        [first, second].into_iter().all(|key| {
+            let conversation = self.conversation(key);
+            conversation.direction == Some(Direction::Incoming) && conversation.has_live_client()
+        })
+    }
+
+    /// Somebody with two clients on his phone joins them and leaves.
+    fn gives_both_away(&mut self, first: Key, second: Key, name: &str) {
+        let wall = self.wall();
+        let number = |key: Key| self.conversation(key).client_number.clone();
+        let to = [(first, number(second)), (second, number(first))];
+        for (key, other) in to {
+            let conversation = self.conversation_mut(key);
+            let Some(index) = conversation.phone_index(&PhoneKey::Extension(name.to_owned())) else { continue };
+            let phone = &mut conversation.phones[index];
+            if std::mem::replace(&mut phone.gave_away, true) {
+                continue;
+            }
+            phone.transferred_to.clone_from(&other);
+            phone.transfer = Some(TransferKind::Attended);
+            conversation.step(step(StepKind::Transfer, wall).who(name.to_owned()).to(other).how("attended"));
+            self.touch(key);
         }
     }
 
