@@ -257,7 +257,14 @@ impl Calls {
         let pbx_name = self.rules.pbx_name(pbx).to_owned();
         let mut id = format!("{pbx_name}-{first}");
         // A uniqueid that has led to a conversation before (a stream out of order) must not give its names again.
-        if self.find(pbx, first).is_some() {
+        let namesake = self.find(pbx, first).and_then(|known| self.held.get(&known)).is_some_and(|known| {
+            let conversation = &known.conversation;
+            conversation.birth_id == id
+                || conversation.id == id
+                || conversation.phones.iter().any(|p| p.id.strip_prefix(&*id).is_some_and(|n| n.starts_with('-')))
+                || conversation.published.iter().any(|r| r.id.strip_prefix(&*id).is_some_and(|n| n.starts_with('-')))
+        });
+        if namesake {
             id = format!("{id}~{}", key.0);
         }
         let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
