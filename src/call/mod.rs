@@ -48,7 +48,7 @@ pub(crate) struct Key(u64);
 /// A conversation and what is known of it only in this process.
 #[derive(Debug)]
 pub(crate) struct Held {
-    pub(crate) conversation: Conversation,
+    pub(crate) conversation: Box<Conversation>,
     /// Every uniqueid that leads to it, so that they can be forgotten with it.
     pub(crate) uniqueids: Vec<Uniqueid>,
     /// Something changed that a record may show.
@@ -138,7 +138,7 @@ impl Calls {
 
     /// Conversations that have not ended.
     pub fn open(&self) -> impl Iterator<Item = &Conversation> {
-        self.held.values().map(|h| &h.conversation).filter(|c| !c.is_over())
+        self.held.values().map(|h| &*h.conversation).filter(|c| !c.is_over())
     }
 
     /// One arm per event; the work is in the files named after its field.
@@ -270,7 +270,14 @@ impl Calls {
         let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
         self.held.insert(
             key,
-            Held { conversation, uniqueids: Vec::new(), dirty: false, absorbed: Vec::new(), closed: false, told: None },
+            Held {
+                conversation: Box::new(conversation),
+                uniqueids: Vec::new(),
+                dirty: false,
+                absorbed: Vec::new(),
+                closed: false,
+                told: None,
+            },
         );
         self.lead_to(key, pbx, first.clone());
         key
@@ -352,7 +359,7 @@ impl Calls {
             self.effects.push(Effect::Save(Box::new(Change {
                 conversation: conversation.id.clone(),
                 pbx: conversation.pbx.clone(),
-                open: (!conversation.is_over()).then(|| Box::new(conversation.clone())),
+                open: (!conversation.is_over()).then(|| conversation.clone()),
                 joined_into: None,
                 records,
             })));

@@ -443,8 +443,9 @@ impl Conversation {
             did: None,
             trunk: None,
             caller_extension: None,
-            channels: Vec::new(),
-            phones: Vec::new(),
+            // Most calls have two channels and one phone; a vector left to itself would take room for four.
+            channels: Vec::with_capacity(2),
+            phones: Vec::with_capacity(1),
             stage: Stage::None,
             agi_runs: false,
             dialplan_refused: false,
@@ -474,7 +475,7 @@ impl Conversation {
             variables: BTreeMap::new(),
             timeline: Vec::new(),
             outside_hours: false,
-            published: Vec::new(),
+            published: Vec::with_capacity(1),
         }
     }
 

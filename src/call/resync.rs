@@ -361,7 +361,7 @@ impl Calls {
             self.remind(60_000, Deadline::Originate(key));
         }
         if let Some(held) = self.held.get_mut(&key) {
-            held.conversation = conversation;
+            *held.conversation = conversation;
         }
         key
     }
