@@ -76,8 +76,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Line, BadLine>
         }
         words.nothing_attached()?;
     }
-    let name = name.unwrap_or_else(|| "run".to_owned());
-    line.command = if options.help { Command::Help { topic: Some(name) } } else { options.command(&name)? };
+    // Help on nothing in particular is the list of commands, not that of the default one.
+    line.command =
+        if options.help { Command::Help { topic: name } } else { options.command(name.as_deref().unwrap_or("run"))? };
     Ok(line)
 }
 
@@ -298,6 +299,7 @@ mod tests {
         let query = CallsQuery { missed: true, since: Some("2h".to_owned()), ..CallsQuery::default() };
         assert_eq!(command("calls --missed --since 2h"), Command::Calls(query));
         assert_eq!(command("demo --help"), Command::Help { topic: Some("demo".to_owned()) });
+        assert_eq!(command("--help"), Command::Help { topic: None });
         assert_eq!(command("--version"), Command::Version);
     }
 
