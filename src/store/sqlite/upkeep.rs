@@ -47,8 +47,11 @@ impl Database {
                     aside.push((id, "restoring it was followed by an abort three times".to_owned()));
                     continue;
                 }
-                match serde_json::from_slice(row.get_ref(1)?.as_bytes().map_err(rusqlite::Error::from)?) {
-                    Ok(conversation) => restored.open.push(Box::new(conversation)),
+                let state = row.get_ref(1)?.as_bytes().map_err(rusqlite::Error::from)?;
+                match serde_json::from_slice::<Conversation>(state) {
+                    // Fields may be missing (an older version wrote it), but not what it is.
+                    Ok(conversation) if conversation.id == id => restored.open.push(Box::new(conversation)),
+                    Ok(_) => aside.push((id, "its state cannot be read: it is that of no conversation".to_owned())),
                     Err(error) => aside.push((id, format!("its state cannot be read: {error}"))),
                 }
             }
