@@ -321,7 +321,14 @@ impl Reply {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("connects");
+        // Where descriptors are short on purpose, our end shares them with the gate, which may take the last for a moment.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let stream = loop {
+            match TcpStream::connect(address) {
+                Err(full) if full.raw_os_error() == Some(24) && Instant::now() < deadline => std::thread::yield_now(),
+                connected => break connected.expect("connects"),
+            }
+        };
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
         stream.set_write_timeout(Some(Duration::from_secs(20))).expect("set");
         Self { stream: BufReader::new(stream) }
