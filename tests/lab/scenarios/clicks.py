@@ -15,7 +15,15 @@ class Click:
 
     def __init__(self, scene, name, extension, to, **fields):
         self.scene, self.name, self.extension = scene, name, str(extension)
-        status, _, body = scene.connector.ask("POST", "/api/v1/calls", {"from": self.extension, "to": str(to), **fields})
+        answers = []
+
+        def linked():
+            answers.append(scene.connector.ask("POST", "/api/v1/calls", {"from": self.extension, "to": str(to), **fields}))
+            return answers[-1][0] != 503
+
+        # Just after a start the link is up, and the window hears of it a moment later; 503 dials nothing.
+        wait_for("the window knows of the link", 5, linked, every_s=0.05)
+        status, _, body = answers[-1]
         self.answer = json.loads(body)
         assert status == 202, f"{name}: {status} {body[:300]!r}"
         self.request = self.answer["request"]
@@ -120,6 +128,8 @@ def clicks_refused(scene):
         return code
 
     me = str(s.exts[0])
+    # The link is up; the window hears of it a moment later.
+    wait_for("the window knows of the link", 5, lambda: status(**{"from": me, "to": "call me"}) != 503, every_s=0.05)
     assert (got := status(**{"from": me, "to": "call me"})) in (400, 422), f"a number that is none: {got}"
     assert (got := status(**{"from": "trunk-msk", "to": number})) in (400, 403), f"from a trunk: {got}"
     assert (got := status(**{"from": me, "to": number, "pbx": "nowhere"})) == 404, f"an unknown pbx: {got}"
