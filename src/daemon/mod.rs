@@ -26,13 +26,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::ami::figures::LinkFigures;
 use crate::ami::{self, FromPbx};
-use crate::asterisk::PbxId;
+use crate::asterisk::{Action, PbxId};
 use crate::call::{Calls, Input};
-use crate::clock::Now;
+use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::crm::sender::RecordingLink;
 use crate::crm::{LastRequests, RequestLog};
 use crate::http::{Feed, Happened, Http, LinkKey};
+use crate::lease::Pass;
 use crate::store::{self, Keeper, Opened, Plan};
 use crate::threads::Thread;
 
@@ -79,6 +80,8 @@ pub struct Service {
     /// What the window wants to know of the main thread.
     questions: Receiver<Sender<Watched>>,
     senders: Vec<Thread>,
+    /// Looked at before anything is sent to a CRM and before each Originate.
+    pass: Pass,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -130,13 +133,14 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
+        let pass = Pass::alone();
         let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
         let plan = Plan {
             destinations: Vec::new(),
             follow_up_days: config.calls.follow_up_days,
-            release: release(Arc::downgrade(&links), notice_sender.clone(), Arc::clone(&feed)),
+            release: release(Arc::downgrade(&links), notice_sender.clone(), Arc::clone(&feed), pass.clone()),
             alarms: alarm_sender,
             clock: Now::read,
             seed: seed(),
@@ -148,7 +152,7 @@ impl Service {
         let link_key = window::link_key(&config.store.path, &inputs)
             .map_err(|error| Fault::system("no random numbers", &error))?;
         let links_of_recordings = recording_link(&config, &link_key);
-        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings)
+        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &pass)
             .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
@@ -199,6 +203,7 @@ impl Service {
             refreshes: dialplan.as_ref().map(Dialplan::refreshes).unwrap_or_default(),
             zone: config.zone(),
             started_at: window::now(),
+            pass: pass.clone(),
         };
         let http = open_window(&config, &link_key, window)?;
         if let Some(http) = &http {
@@ -223,6 +228,7 @@ impl Service {
             feed,
             questions,
             senders,
+            pass,
             control,
             outcomes,
             request_log,
@@ -281,8 +287,17 @@ impl Service {
 }
 
 /// What the keeper does with what a commit released.
-fn release(links: Weak<Links>, notices: Sender<Notice>, feed: Arc<OnceLock<Feed>>) -> Box<dyn FnMut(Released) + Send> {
+fn release(
+    links: Weak<Links>,
+    notices: Sender<Notice>,
+    feed: Arc<OnceLock<Feed>>,
+    pass: Pass,
+) -> Box<dyn FnMut(Released) + Send> {
     Box::new(move |released| match released {
+        Released::Ask { pbx: _, action_id, action: Action::Originate(_) } if pass.term(boot_ms()).is_none() => {
+            // The core gives the call up when no answer comes.
+            log::warn!("{action_id:?}: not dialled, the other connector has taken over");
+        }
         Released::Ask { pbx, action_id, action } => match links.upgrade() {
             Some(links) => links.ask(pbx, action_id, action),
             None => log::debug!("a question is not asked any more, we are stopping"),

@@ -36,7 +36,7 @@ pub fn reload(service: &mut Service, mut new: Config) {
     }
     let links = super::recording_link(&new, &service.link_key);
     // New senders for every CRM: the old ones finish what they carry and end with their queue.
-    match senders::start(&new.crm, &service.outcomes, &service.request_log, &links) {
+    match senders::start(&new.crm, &service.outcomes, &service.request_log, &links, &service.pass) {
         Ok((destinations, threads)) => {
             service.keeper_inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
             service.senders.retain(|thread| !thread.is_finished());

@@ -7,6 +7,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::crm::sender::RecordingLink;
 use crate::crm::{self, Crm, CrmSettings, RequestLog};
+use crate::lease::Pass;
 use crate::outbox::Delivered;
 use crate::store::{Destination, DestinationKind};
 use crate::threads::Thread;
@@ -20,6 +21,7 @@ pub fn start(
     outcomes: &Sender<Delivered>,
     log: &RequestLog,
     recording_link: &RecordingLink,
+    pass: &Pass,
 ) -> io::Result<(Vec<Destination>, Vec<Thread>)> {
     let (mut destinations, mut threads) = (Vec::new(), Vec::new());
     for section in sections {
@@ -37,10 +39,10 @@ pub fn start(
         let (queue, work) = bounded(crm.senders);
         for number in 1..=crm.senders {
             let (crm, work, outcomes, log) = (Arc::clone(&crm), work.clone(), outcomes.clone(), log.clone());
-            let link = Arc::clone(recording_link);
+            let (link, pass) = (Arc::clone(recording_link), pass.clone());
             let name = format!("crm-{}-{number}", section.name);
             threads.push(Thread::start(&name, move || {
-                crm::sender::run(crm, work, outcomes, log, link);
+                crm::sender::run(crm, work, outcomes, log, link, pass);
             })?);
         }
         log::info!("crm {}: {:?} at {}, {} at once", crm.name, crm.kind, crm.address(), crm.senders);

@@ -12,13 +12,14 @@ use super::queues::{Released, TellCalls, Told};
 use crate::ami::figures::LinkFigures;
 use crate::call::record::{FollowUp, Moment};
 use crate::call::{Input, PlaceCall, Record};
-use crate::clock::Now;
+use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::http::office::{
     AuditLine, CrmRequest, CrmStatus, Done, Figure, FigureKind, KeptAnswer, NotPlaced, Office, PbxStatus,
     RecordingPlace, Refresh, Sample, Status, Today, Wanted,
 };
 use crate::http::{self, LinkKey};
+use crate::lease::Pass;
 use crate::phone::EndpointPattern;
 use crate::store::reader::CallFilter;
 use crate::store::rows::{AuditRow, DestinationState, RequestRow};
@@ -61,6 +62,7 @@ pub struct Window {
     pub refreshes: Vec<(String, Sender<crate::crm::calls_module::Refresh>)>,
     pub zone: jiff::tz::TimeZone,
     pub started_at: Moment,
+    pub pass: Pass,
 }
 
 impl Window {
@@ -113,6 +115,9 @@ impl Office for Window {
         let exchange = self.exchanges.get(usize::from(call.pbx.0));
         if exchange.is_none_or(|exchange| exchange.figures.up_since_ms.load(Ordering::Relaxed) == 0) {
             return done(Err(NotPlaced::NoLink));
+        }
+        if self.pass.term(boot_ms()).is_none() {
+            return done(Err(NotPlaced::Standby));
         }
         let KeptAnswer { crm, request, answer, at_ms } = kept;
         let items = vec![Item::Request(RequestRow { crm, request, answer, at_ms }), Item::Audit(audit_row(line))];

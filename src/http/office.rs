@@ -68,6 +68,8 @@ pub enum NotPlaced {
     NoLink,
     /// A queue is full or the database does not commit.
     Busy,
+    /// Another connector is active; this one only follows.
+    Standby,
 }
 
 /// The answer a click-to-call request got, to be given again.
