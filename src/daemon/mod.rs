@@ -10,6 +10,7 @@ pub mod alert;
 pub mod call_state;
 pub mod control;
 pub mod dialplan;
+pub mod history;
 pub mod links;
 pub mod process;
 pub mod queues;
@@ -82,6 +83,8 @@ pub struct Service {
     senders: Vec<Thread>,
     /// Looked at before anything is sent to a CRM and before each Originate.
     pass: Pass,
+    /// Absent unless the history is in MongoDB.
+    history: Option<history::History>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -152,8 +155,16 @@ impl Service {
         let link_key = window::link_key(&config.store.path, &inputs)
             .map_err(|error| Fault::system("no random numbers", &error))?;
         let links_of_recordings = recording_link(&config, &link_key);
-        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &pass)
-            .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        let (mut destinations, mut senders) =
+            senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &pass)
+                .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        let history = history::start(&config, &outcomes)
+            .map_err(|error| Fault::system("no threads for the history", &error))?
+            .map(|(history, threads)| {
+                destinations.push(history.destination.clone());
+                senders.extend(threads);
+                history
+            });
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
@@ -200,6 +211,7 @@ impl Service {
             questions: question_sender,
             database: config.store.path.clone(),
             exchanges: exchanges.clone(),
+            past: history.as_ref().map(|history| history.past.clone()),
             refreshes: dialplan.as_ref().map(Dialplan::refreshes).unwrap_or_default(),
             zone: config.zone(),
             started_at: window::now(),
@@ -229,6 +241,7 @@ impl Service {
             questions,
             senders,
             pass,
+            history,
             control,
             outcomes,
             request_log,
@@ -249,6 +262,7 @@ impl Service {
     pub fn stop(self) {
         let until = Instant::now() + GRACE;
         drop(self.control);
+        drop(self.history);
         // Who waits at the window is answered, or told that we are closing.
         let mut left = self.http.map(|http| http.stop(until)).unwrap_or_default();
         if let Some(dialplan) = self.dialplan {

@@ -57,7 +57,7 @@ pub const ASKED: Queue = Queue {
 
 /// What becomes of batches.
 pub const OUTCOMES: Queue = Queue {
-    from: "crm-sender",
+    from: "crm-sender, mongodb-writer",
     to: "store-keeper",
     carries: "outbox::Delivered",
     capacity: 64,
@@ -100,8 +100,17 @@ pub const QUESTIONS: Queue = Queue {
     when_full: "the page says that it cannot be shown now",
 };
 
+/// What the window wants to know of MongoDB.
+pub const PAST: Queue = Queue {
+    from: "http-errand",
+    to: "mongodb-reader",
+    carries: "PastQuestion",
+    capacity: 16,
+    when_full: "the recording is not served now (503); it can be asked for again",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 9] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS];
+pub const TABLE: [Queue; 10] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, PAST];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
 pub struct Told {

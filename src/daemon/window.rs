@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::history::Past;
 use super::queues::{Released, TellCalls, Told};
 use crate::ami::figures::LinkFigures;
 use crate::call::record::{FollowUp, Moment};
@@ -58,6 +59,8 @@ pub struct Window {
     pub questions: Sender<Sender<Watched>>,
     pub database: PathBuf,
     pub exchanges: Vec<Exchange>,
+    /// What the local database no longer knows, where there is more.
+    pub past: Option<Past>,
     /// Where a CRM's word that something changed goes, by its name.
     pub refreshes: Vec<(String, Sender<crate::crm::calls_module::Refresh>)>,
     pub zone: jiff::tz::TimeZone,
@@ -212,7 +215,10 @@ impl Office for Window {
     }
 
     fn recording(&self, id: &str) -> Result<Option<RecordingPlace>, String> {
-        let records = self.reader()?.records_of_recording(id).map_err(|error| error.to_string())?;
+        let mut records = self.reader()?.records_of_recording(id).map_err(|error| error.to_string())?;
+        if let Some(past) = self.past.as_ref().filter(|_| records.is_empty()) {
+            records = past.records_of_recording(id)?;
+        }
         let Some(recording) = records.iter().flat_map(|record| &record.recordings).find(|recording| recording.id == id)
         else {
             return Ok(None);

@@ -11,6 +11,9 @@ use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
 
+/// How many calls are shown if nobody says.
+pub const CALLS_SHOWN: usize = 100;
+
 /// Which calls; everything given must hold. Newest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CallFilter {

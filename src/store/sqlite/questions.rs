@@ -10,11 +10,9 @@ use super::{Database, unsigned};
 use crate::call::Record;
 use crate::call::record::Moment;
 use crate::store::error::StoreError;
-use crate::store::reader::{CallFilter, Counts};
+use crate::store::reader::{CALLS_SHOWN, CallFilter, Counts};
 use crate::store::rows::{AuditRow, DestinationState, OutboxRow, RequestRow};
 
-/// How many calls are shown if nobody says.
-const CALLS_SHOWN: usize = 100;
 /// A conversation of more records than this is cut when shown.
 const CONVERSATION_MAX: i64 = 1_000;
 
