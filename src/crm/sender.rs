@@ -4,6 +4,7 @@
 //! is decided by the keeper of the outbox.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -15,7 +16,7 @@ use super::settings::{Crm, Kind};
 use super::{calls_module, pbxmanager, webhook};
 use crate::clock::{Now, boot_ms};
 use crate::lease::Pass;
-use crate::outbox::{Batch, Delivered, Outcome};
+use crate::outbox::{Batch, Delivered, Outcome, Verdict};
 
 /// The stack a sender needs, with TLS, and as much again.
 pub const STACK_BYTES: usize = 256 << 10;
@@ -29,7 +30,7 @@ pub type RecordingLink = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 /// Carries batches from `work` to `crm` and gives each back through `done`, until either end is gone.
 ///
 /// Right before each batch `pass` is looked at: without the lease nothing is sent. A batch comes back exactly once; its
-/// deliveries' `told` may have changed. A request under way when `work` is
+/// deliveries' `told` may have changed. `saved` counts the records that were taken. A request under way when `work` is
 /// disconnected is finished first, which takes at most the CRM's `timeout_s`.
 #[expect(
     clippy::needless_pass_by_value,
@@ -42,6 +43,7 @@ pub fn run(
     log: RequestLog,
     recording_link: RecordingLink,
     pass: Pass,
+    saved: Arc<AtomicU64>,
 ) {
     let mut client = Client::new(crm, log);
     loop {
@@ -60,6 +62,10 @@ pub fn run(
             Some(term) => send(&mut client, &mut batch, &recording_link, term),
             None => Outcome::NotOurs,
         };
+        if let Outcome::Answered(verdicts) = &outcome {
+            let taken = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Saved | Verdict::Unchanged));
+            saved.fetch_add(taken.count() as u64, Ordering::Relaxed);
+        }
         if done.send(Delivered { batch, outcome }).is_err() {
             return;
         }

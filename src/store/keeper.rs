@@ -59,7 +59,7 @@ pub enum Item {
     },
     Request(RequestRow),
     Audit(AuditRow),
-    /// A cursor or a small fact that must survive a restart.
+    /// A cursor or a small fact that must survive a restart; an empty value removes it.
     Setting {
         key: String,
         value: String,

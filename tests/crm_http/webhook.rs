@@ -281,7 +281,9 @@ fn senders_work_side_by_side_and_end_when_there_is_no_more_work() {
     let threads: Vec<_> = (0..crm.senders)
         .map(|_| {
             let (crm, receiver, done) = (Arc::clone(&crm), receiver.clone(), done.clone());
-            std::thread::spawn(move || sender::run(crm, receiver, done, RequestLog::none(), no_links(), Pass::alone()))
+            std::thread::spawn(move || {
+                sender::run(crm, receiver, done, RequestLog::none(), no_links(), Pass::alone(), Arc::default())
+            })
         })
         .collect();
     drop((receiver, done));

@@ -60,10 +60,13 @@ impl Writer {
         let mut verdicts = vec![Verdict::Saved; deliveries.len()];
         let (mut whole, mut tombstones, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for (at, delivery) in deliveries.iter().enumerate() {
-            let shaped = shape(delivery).and_then(|shape| match shape {
-                Shape::Whole(tree) => Ok(whole.push(Statement { at, bytes: tree::bytes(&tree)?, tree })),
-                Shape::Tombstone(tree) => Ok(tombstones.push(Statement { at, bytes: tree::bytes(&tree)?, tree })),
-                Shape::Forget { number } => Ok(numbers.push(number)),
+            let shaped = shape(delivery).and_then(|shape| {
+                match shape {
+                    Shape::Whole(tree) => whole.push(Statement { at, bytes: tree::bytes(&tree)?, tree }),
+                    Shape::Tombstone(tree) => tombstones.push(Statement { at, bytes: tree::bytes(&tree)?, tree }),
+                    Shape::Forget { number } => numbers.push(number),
+                }
+                Ok(())
             });
             if let Err(reason) = shaped {
                 verdicts[at] = Verdict::Rejected { reason };

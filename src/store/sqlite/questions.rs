@@ -251,6 +251,19 @@ impl Database {
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
     }
 
+    /// Settings whose key begins with `prefix`, in the order of their keys.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn settings_under(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT key, value FROM setting WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
+        let beyond = format!("{prefix}{}", char::MAX);
+        let rows = statement.query_map([prefix, &beyond], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?)
+    }
+
     /// Copies everything but what is open, as of one moment, into the new file `to`.
     ///
     /// # Errors
