@@ -45,6 +45,7 @@ pub mod daemon;
 pub mod http;
 pub mod outbox;
 pub mod phone;
+pub mod recording_file;
 pub mod secret;
 pub mod sign;
 pub mod store;

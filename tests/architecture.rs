@@ -20,7 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
 ];
 
 /// Small things everybody may use; they use only each other.
-const LEAVES: [&str; 6] = ["client", "clock", "phone", "threads", "secret", "sign"];
+const LEAVES: [&str; 7] = ["client", "clock", "phone", "recording_file", "threads", "secret", "sign"];
 
 /// Folders that decide and do nothing, and what they must not name.
 const PURE: [&str; 3] = ["asterisk", "call", "outbox"];

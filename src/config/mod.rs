@@ -138,4 +138,10 @@ impl Config {
             None => jiff::tz::TimeZone::system(),
         }
     }
+
+    /// The time zone of one exchange: its own, or the office's.
+    pub fn zone_of(&self, exchange: &AsteriskSettings) -> jiff::tz::TimeZone {
+        let own = exchange.time_zone.as_deref().and_then(|name| jiff::tz::TimeZone::get(name).ok());
+        own.unwrap_or_else(|| self.zone())
+    }
 }

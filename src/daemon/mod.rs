@@ -182,7 +182,7 @@ impl Service {
         for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
             let counted = Arc::new(LinkFigures::default());
             let (name, figures, recordings) = (section.name.clone(), Arc::clone(&counted), section.recordings.clone());
-            exchanges.push(Exchange { name, figures, recordings });
+            exchanges.push(Exchange { name, figures, recordings, zone: config.zone_of(section) });
             let settings = section.link(pbx_id(nth), &config.calls.keep_variables);
             let link = ami::link::start(settings, asked, heard_sender.clone(), counted, None)
                 .map_err(|error| Fault::system("no thread for the link to Asterisk", &error))?;
