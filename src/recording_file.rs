@@ -13,6 +13,8 @@ use rustix::io::Errno;
 
 /// What nightly jobs make of a recording.
 const ENDINGS: [&str; 6] = ["wav", "WAV", "mp3", "ogg", "opus", "gsm"];
+/// Folders of an absolute name that may be ours, too.
+const DEPTH_MAX: usize = 4;
 /// Where Asterisk puts recordings, if its path is absolute and the folder is mounted elsewhere here.
 const USUAL_FOLDER: &str = "/var/spool/asterisk/monitor";
 
@@ -55,7 +57,15 @@ pub fn find(folder: &Path, file: &str, started_ms: i64, search: &Search) -> Resu
         return Ok(found);
     }
     let (name, stem) = (path.file_name().ok_or(Missing::File)?, path.file_stem().ok_or(Missing::File)?);
-    let own = path.parent().unwrap_or(Path::new("")).to_owned();
+    // The PBX may have another name for the folder than we: `/srv/monitor/2026/a.wav` is `2026/a.wav` or `a.wav` here.
+    let own: Vec<PathBuf> = if Path::new(file).is_absolute() {
+        let above = path.parent().unwrap_or(Path::new(""));
+        let parts: Vec<_> = above.components().collect();
+        let from = parts.len().saturating_sub(DEPTH_MAX);
+        (from..=parts.len()).map(|from| parts[from..].iter().collect()).collect()
+    } else {
+        vec![path.parent().unwrap_or(Path::new("")).to_owned()]
+    };
     let dated = jiff::Timestamp::from_millisecond(started_ms).ok().map(|at| at.to_zoned(search.zone.clone()));
     let moved = search.patterns.iter().filter_map(|pattern| {
         let at = dated.as_ref()?;
@@ -65,7 +75,7 @@ pub fn find(folder: &Path, file: &str, started_ms: i64, search: &Search) -> Resu
             .replace("{day}", &format!("{:02}", at.day()));
         inside(folder, &filled)
     });
-    for folder in std::iter::once(own).chain(moved) {
+    for folder in own.into_iter().chain(moved) {
         if let Some(found) = open_file(&root, &folder.join(name)) {
             return Ok(found);
         }
@@ -249,6 +259,10 @@ mod tests {
         let found = look(folder, "out-101.wav", &search(&["{year}/{month}/{day}"])).expect("found");
         assert_eq!(found.path, Path::new("2026/11/22/out-101.mp3"));
         assert_eq!(look(folder, "out-101.wav", &search(&["../{year}"])).map(|f| f.bytes), Err(Missing::File));
+        assert_eq!(look(folder, "/srv/voice/2026/11/22/out-101.wav", &search(&[])).map(|f| f.bytes), Ok(3));
+        std::fs::write(folder.join("out-102.alaw"), "al").expect("written");
+        assert_eq!(look(folder, "/srv/voice/office/out-102.alaw", &search(&[])).map(|f| f.bytes), Ok(2));
+        assert_eq!(look(folder, "/srv/voice/../out-102.alaw", &search(&[])).map(|f| f.bytes), Err(Missing::File));
         std::fs::write(folder.join("out-101.ogg"), "ogg!").expect("written");
         assert_eq!(look(folder, "out-101.wav", &search(&[])).map(|f| f.bytes), Ok(4));
     }

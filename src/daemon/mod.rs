@@ -13,6 +13,7 @@ pub mod dialplan;
 pub mod links;
 pub mod process;
 pub mod queues;
+mod recorded;
 mod reload;
 mod senders;
 mod watch;
@@ -41,6 +42,7 @@ use dialplan::Dialplan;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
+use recorded::Recordings;
 use window::{Exchange, Watched, Window};
 
 /// How long stopping may take; systemd kills after 90 s by default, the unit file says 30.
@@ -79,6 +81,8 @@ pub struct Service {
     /// What the window wants to know of the main thread.
     questions: Receiver<Sender<Watched>>,
     senders: Vec<Thread>,
+    /// Absent where no exchange has a folder of recordings.
+    recordings: Option<Recordings>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -157,7 +161,10 @@ impl Service {
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
             .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
+        let recordings = Recordings::start(&config, &inputs)
+            .map_err(|error| Fault::system("no thread for the recordings", &error))?;
         let mut state = CallState {
+            recorded: recordings.as_ref().map(|recordings| recordings.told.clone()),
             directory: dialplan.as_ref().map(Dialplan::directory),
             calls,
             heard,
@@ -223,6 +230,7 @@ impl Service {
             feed,
             questions,
             senders,
+            recordings,
             control,
             outcomes,
             request_log,
@@ -256,6 +264,7 @@ impl Service {
             }
         };
         join(self.call_state);
+        let watcher_left = self.recordings.and_then(Recordings::stop);
         for link in self.links.into_iter().filter(JoinHandle::is_finished) {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
@@ -272,6 +281,7 @@ impl Service {
         for sender in self.senders {
             join(sender);
         }
+        left.extend(watcher_left);
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {

@@ -100,8 +100,17 @@ pub const QUESTIONS: Queue = Queue {
     when_full: "the page says that it cannot be shown now",
 };
 
+/// Recordings that are over.
+pub const RECORDED: Queue = Queue {
+    from: "call-state, main",
+    to: "recordings",
+    carries: "recordings::Told",
+    capacity: 1024,
+    when_full: "dropped: the watcher's next round through the history finds it",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 9] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS];
+pub const TABLE: [Queue; 10] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, RECORDED];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
 pub struct Told {
