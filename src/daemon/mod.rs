@@ -17,6 +17,7 @@ pub mod history;
 pub mod links;
 pub mod process;
 pub mod queues;
+mod recorded;
 mod reload;
 mod senders;
 mod watch;
@@ -53,6 +54,7 @@ use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
+use recorded::Recordings;
 use senders::SavedCounts;
 use window::{Exchange, Watched, Window};
 
@@ -96,6 +98,8 @@ pub struct Service {
     pass: Pass,
     /// Absent unless the history is in MongoDB.
     history: Option<history::History>,
+    /// Absent where no exchange has a folder of recordings.
+    recordings: Option<Recordings>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -208,7 +212,10 @@ impl Service {
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
             .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
+        let recordings = Recordings::start(&config, &inputs)
+            .map_err(|error| Fault::system("no thread for the recordings", &error))?;
         let mut state = CallState {
+            recorded: recordings.as_ref().map(|recordings| recordings.told.clone()),
             directory: dialplan.as_ref().map(Dialplan::directory),
             calls,
             heard,
@@ -233,7 +240,7 @@ impl Service {
         for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
             let counted = Arc::new(LinkFigures::default());
             let (name, figures, recordings) = (section.name.clone(), Arc::clone(&counted), section.recordings.clone());
-            exchanges.push(Exchange { name, figures, recordings });
+            exchanges.push(Exchange { name, figures, recordings, zone: config.zone_of(section) });
             let settings = section.link(pbx_id(nth), &config.calls.keep_variables);
             let link = ami::link::start(settings, asked, heard_sender.clone(), counted, None)
                 .map_err(|error| Fault::system("no thread for the link to Asterisk", &error))?;
@@ -292,6 +299,7 @@ impl Service {
             senders,
             pass,
             history,
+            recordings,
             control,
             outcomes,
             request_log,
@@ -367,6 +375,7 @@ impl Service {
             }
         };
         join(self.call_state);
+        let watcher_left = self.recordings.and_then(Recordings::stop);
         for link in self.links.into_iter().filter(JoinHandle::is_finished) {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
@@ -384,6 +393,7 @@ impl Service {
             join(sender);
         }
         tellers.stop(self.news.try_iter(), until, &mut left);
+        left.extend(watcher_left);
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {

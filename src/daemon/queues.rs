@@ -145,9 +145,20 @@ pub const WORDS: Queue = Queue {
     when_full: "dropped: the next heartbeat's answer says the same; who was forgotten is forgotten again at the next start",
 };
 
+/// Recordings that are over.
+pub const RECORDED: Queue = Queue {
+    from: "call-state, main",
+    to: "recordings",
+    carries: "recordings::Told",
+    capacity: 1024,
+    when_full: "dropped: the watcher's next round through the history finds it",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 14] =
-    [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS, WORDS];
+pub const TABLE: [Queue; 15] = [
+    HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS, WORDS,
+    RECORDED,
+];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
 pub struct Told {

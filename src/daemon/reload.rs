@@ -60,6 +60,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
     let settings = store::Input::Reloaded { settings: new.store.clone(), follow_up_days: new.calls.follow_up_days };
     service.keeper_inputs.send(settings).expect("the keeper runs");
     service.tell(Input::Reloaded(Box::new(new.rules())));
+    if let Some(recordings) = &service.recordings {
+        recordings.reload(&new);
+    }
     if let Some(dialplan) = &service.dialplan {
         dialplan.reload(&new);
     }

@@ -49,6 +49,7 @@ pub struct Exchange {
     pub figures: Arc<LinkFigures>,
     /// Its recordings folder.
     pub recordings: Option<PathBuf>,
+    pub zone: jiff::tz::TimeZone,
 }
 
 /// The office behind the window.
@@ -224,9 +225,11 @@ impl Office for Window {
             return Ok(None);
         };
         let pbx = records.first().map_or("", |record| record.pbx.as_str());
-        let folder = self.exchanges.iter().find(|exchange| exchange.name == pbx).and_then(|e| e.recordings.clone());
+        let exchange = self.exchanges.iter().find(|exchange| exchange.name == pbx);
+        let folder = exchange.and_then(|exchange| exchange.recordings.clone());
+        let zone = exchange.map_or_else(|| self.zone.clone(), |exchange| exchange.zone.clone());
         let crms = records.iter().filter_map(|record| record.crm.clone()).collect();
-        Ok(Some(RecordingPlace { folder, file: recording.file.clone(), started_at: recording.started_at, crms }))
+        Ok(Some(RecordingPlace { folder, file: recording.file.clone(), started_at: recording.started_at, zone, crms }))
     }
 
     fn close_follow_up(&self, record_id: &str, by: &str) -> Result<bool, String> {

@@ -124,6 +124,8 @@ pub struct RecordingPlace {
     pub file: String,
     /// When the recording began: for nightly moves into dated folders.
     pub started_at: Moment,
+    /// Of its PBX: dated folders are in its days.
+    pub zone: jiff::tz::TimeZone,
     /// CRMs that have a record with it.
     pub crms: Vec<String>,
 }

@@ -78,6 +78,12 @@ impl Reader {
         self.database.records_of_recording(recording_id)
     }
 
+    /// At most `limit` records with recordings, stored before the one of number `below` (the newest, without one), newest
+    /// first, each with its number.
+    pub fn recorded(&self, below: Option<i64>, limit: usize) -> Result<Vec<(i64, Record)>, StoreError> {
+        self.database.recorded(below, limit)
+    }
+
     pub fn counts(&self, since: Moment) -> Result<Counts, StoreError> {
         self.database.counts(since)
     }

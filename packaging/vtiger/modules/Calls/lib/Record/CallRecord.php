@@ -263,6 +263,10 @@ final class CallRecord
             if (!is_string($id) || !preg_match('/^[\w.-]{1,100}$/', $id)) {
                 throw new BadRecord('recordings: every one needs an id of letters, digits, dot, dash and underscore');
             }
+            // A file without any sound in it is no recording.
+            if (($recording['state'] ?? '') === 'empty') {
+                continue;
+            }
             $file = is_string($recording['file'] ?? null) ? mb_substr($recording['file'], 0, 250) : '';
             $state = ($recording['state'] ?? 'ready') === 'deleted' ? 'deleted' : 'ready';
             $started = is_string($recording['started_at'] ?? null) ? $recording['started_at'] : '';
