@@ -124,6 +124,7 @@ impl Calls {
                 self.caller_identified(pbx, &uniqueid, client_id, client_name);
             }
             Input::Restored(conversation) => self.restore(*conversation),
+            Input::Adopted(conversation) => self.adopt(*conversation),
             Input::Reloaded(rules) => self.rules = *rules,
         }
         self.due();

@@ -18,6 +18,7 @@ use crate::agi::AgiSettings;
 use crate::ami::AsteriskSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
+use crate::lease::PairSettings;
 use crate::phone::NumbersSettings;
 use crate::recordings::RecordingsSettings;
 use crate::store;
@@ -26,7 +27,7 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 13] = [
     "time_zone",
     "asterisk",
     "crm",
@@ -37,6 +38,7 @@ pub const SECTIONS: [&str; 12] = [
     "agi",
     "recordings",
     "store",
+    "pair",
     "alert",
     "log",
 ];
@@ -57,6 +59,7 @@ pub struct Config {
     pub agi: AgiSettings,
     pub recordings: RecordingsSettings,
     pub store: store::Settings,
+    pub pair: PairSettings,
     pub alert: AlertSettings,
     pub log: LogSettings,
     /// What is worth knowing though it does not prevent a start.
@@ -110,6 +113,7 @@ impl Config {
             agi: document.section("agi"),
             recordings: document.section("recordings"),
             store: document.section("store"),
+            pair: document.section("pair"),
             alert: document.section("alert"),
             log: document.section("log"),
             warnings: Vec::new(),
