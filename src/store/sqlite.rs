@@ -7,6 +7,7 @@
 pub mod conversations;
 pub mod directory;
 pub mod history;
+pub mod inheritance;
 pub mod outbox_rows;
 pub mod questions;
 pub mod schema;

@@ -8,8 +8,8 @@ mod disturbed;
 mod generated;
 mod identified;
 mod overtaken;
-mod taken_over;
 mod play;
+mod taken_over;
 #[path = "../traces/mod.rs"]
 mod traces;
 

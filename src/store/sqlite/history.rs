@@ -21,7 +21,7 @@ pub struct Writing {
 }
 
 /// What the stored form of a record says beside its body.
-struct Stored {
+pub(super) struct Stored {
     n: i64,
     revision: u64,
     fingerprint: i64,
@@ -163,7 +163,13 @@ impl Database {
         Ok(stored)
     }
 
-    fn write(&self, record: &Record, stored: Option<&Stored>, weighed: i64, amended: bool) -> Result<(), StoreError> {
+    pub(super) fn write(
+        &self,
+        record: &Record,
+        stored: Option<&Stored>,
+        weighed: i64,
+        amended: bool,
+    ) -> Result<(), StoreError> {
         let body = serde_json::to_string(record)?;
         let fingerprint = fingerprint(record);
         let revision = signed(record.revision);
