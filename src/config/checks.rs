@@ -37,6 +37,10 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
     crms(config, document, &mut found);
     window(config, document, &mut found);
     store(config, document, &mut found);
+    for (key, text) in config.recordings.problems(config.store.keep_days) {
+        let line = document.section_line("recordings", 0);
+        found.push(Problem::error(&format!("[recordings] {key}"), text).at_line(line));
+    }
     document.problems.append(&mut found);
     document.problems.sort_by_key(|problem| problem.line.unwrap_or(0));
 }

@@ -39,7 +39,7 @@ pub fn reload(service: &mut Service, mut new: Config) {
     }
     let links = super::recording_link(&new, &service.link_key);
     // New senders for every CRM: the old ones finish what they carry and end with their queue.
-    match senders::start(&new.crm, &service.outcomes, &service.request_log, &links) {
+    match senders::start(&new.crm, &service.outcomes, &service.request_log, &links, &service.pass, &mut service.saved) {
         Ok((mut destinations, threads)) => {
             destinations.extend(service.history.as_ref().map(|history| history.destination.clone()));
             service.keeper_inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
@@ -51,9 +51,18 @@ pub fn reload(service: &mut Service, mut new: Config) {
             new.crm.clone_from(&old.crm);
         }
     }
+    if let Err(error) = service.couriers.reload(&new.crm) {
+        log::error!("reload: commands of the CRMs are fetched as before: {error}");
+    }
+    if service.http.is_none() && super::needs_window(&new) {
+        restart.push("the first [[crm]] of kind \"calls\" without [http] listen");
+    }
     let settings = store::Input::Reloaded { settings: new.store.clone(), follow_up_days: new.calls.follow_up_days };
     service.keeper_inputs.send(settings).expect("the keeper runs");
     service.tell(Input::Reloaded(Box::new(new.rules())));
+    if let Some(recordings) = &service.recordings {
+        recordings.reload(&new);
+    }
     if let Some(dialplan) = &service.dialplan {
         dialplan.reload(&new);
     }

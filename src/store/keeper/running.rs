@@ -48,6 +48,8 @@ pub struct Running<R> {
     /// Wall clock.
     started_ms: i64,
     lanes: Vec<DestinationLane>,
+    /// Another connector delivers.
+    withheld: bool,
     pending: Pending,
     released: Vec<R>,
     failing: Option<Failing>,
@@ -71,6 +73,7 @@ impl<R> Running<R> {
             stop_grace_ms: plan.stop_grace_ms,
             started_ms: now.wall_ms,
             lanes: plan.destinations.into_iter().map(|to| DestinationLane::new(to, now.wall_ms)).collect(),
+            withheld: false,
             pending: Pending::default(),
             released: Vec::new(),
             failing: None,
@@ -136,6 +139,10 @@ impl<R> Running<R> {
                 self.released.extend(release);
             }
             Input::Destinations(destinations) => self.replace_destinations(destinations),
+            Input::Deliver(ours) => {
+                self.withheld = !ours;
+                self.lanes.iter_mut().for_each(|lane| lane.withhold(!ours));
+            }
             Input::Reloaded { settings, follow_up_days } => {
                 let (path, kind) = (self.settings.path.clone(), self.settings.kind);
                 self.settings = Settings { path, kind, ..settings };
@@ -171,6 +178,8 @@ impl<R> Running<R> {
                 None => DestinationLane::new(destination, self.started_ms),
             });
         }
+        let withheld = self.withheld;
+        self.lanes.iter_mut().for_each(|lane| lane.withhold(withheld));
         self.meet_destinations();
     }
 
