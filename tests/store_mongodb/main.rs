@@ -7,6 +7,7 @@
 mod store_support;
 
 mod alone;
+mod copying;
 mod desk;
 mod lab;
 mod replica;
