@@ -5,6 +5,8 @@
 
 #[path = "../store_support/mod.rs"]
 mod store_support;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod alone;
 mod copying;
@@ -12,3 +14,4 @@ mod desk;
 mod lab;
 mod replica;
 mod suite;
+mod whole;
