@@ -13,5 +13,6 @@ mod copying;
 mod desk;
 mod lab;
 mod replica;
+mod secure;
 mod suite;
 mod whole;
