@@ -347,7 +347,7 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     assert_eq!(batch.deliveries[0].revision, far + 1);
     desk.saved(batch);
 
-    // Joined: the tombstone names the other.
+    // Joined: the tombstone names the other, and waits until that one was taken.
     let mut joined = change("pbx-1.1", false, vec![]);
     if let pinconnector::store::Item::Change(change) = &mut joined {
         change.joined_into = Some("pbx-0.1".into());
@@ -359,9 +359,15 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     desk.save(vec![joined, change("pbx-0.1", true, vec![moved, second])]);
     let batch = next();
     assert!(batch.deliveries.iter().all(|d| d.revision > far), "{batch:?}");
-    let of = |id: &str| body(&batch.deliveries.iter().find(|d| d.record_id == id).unwrap().body);
-    assert_eq!(of("pbx-1.1"), serde_json::json!({"conversation": "pbx-1.1", "joined_into": "pbx-0.1", "calls": []}));
-    assert_eq!(of("pbx-0.1")["calls"].as_array().unwrap().len(), 2);
+    assert_eq!(batch.deliveries.len(), 1);
+    assert_eq!(body(&batch.deliveries[0].body)["calls"].as_array().unwrap().len(), 2);
+    desk.saved(batch);
+    let batch = next();
+    assert_eq!(batch.deliveries.len(), 1);
+    assert_eq!(
+        body(&batch.deliveries[0].body),
+        serde_json::json!({"conversation": "pbx-1.1", "joined_into": "pbx-0.1", "calls": []})
+    );
     desk.saved(batch);
 
     // Forgotten: nothing is left of it.
@@ -370,8 +376,10 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     let forgotten = answers.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(forgotten.records, 2);
     let batch = next();
-    let gone = batch.deliveries.iter().find(|d| d.record_id == "pbx-0.1").unwrap();
-    assert_eq!(body(&gone.body), serde_json::json!({"conversation": "pbx-0.1", "calls": []}));
+    let of = |id: &str| body(&batch.deliveries.iter().find(|d| d.record_id == id).unwrap().body);
+    assert_eq!(of("pbx-0.1"), serde_json::json!({"conversation": "pbx-0.1", "calls": []}));
+    // And what that history has of the client beyond what is here.
+    assert_eq!(of("forget +79161234567"), serde_json::json!({"forget": "+79161234567"}));
     desk.saved(batch);
     desk.stop();
 }

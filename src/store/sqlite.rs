@@ -5,6 +5,8 @@
 //! [`directory`] keeps numbers and whose they are, [`questions`] reads for people. Statements are prepared once and cached; those on the keeper's path seek by an index and never sort.
 
 pub mod conversations;
+#[cfg(feature = "mongodb")]
+pub mod copying;
 pub mod directory;
 pub mod history;
 pub mod inheritance;

@@ -23,7 +23,7 @@ pub struct Writing {
 /// What the stored form of a record says beside its body.
 pub(super) struct Stored {
     n: i64,
-    revision: u64,
+    pub(super) revision: u64,
     fingerprint: i64,
     weighed: i64,
     amended: bool,
@@ -145,7 +145,7 @@ impl Database {
         }
     }
 
-    fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    pub(super) fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT n, revision, fingerprint, weighed, amended FROM record WHERE id = ?1")?;
