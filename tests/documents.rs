@@ -16,7 +16,8 @@ fn read(path: &Path) -> String {
 
 /// Everything people read, but for the tests' own notes.
 fn documents() -> Vec<PathBuf> {
-    let mut found = vec![root().join("README.md"), root().join("README.ru.md"), root().join("packaging/vtiger/README.md")];
+    let mut found =
+        vec![root().join("README.md"), root().join("README.ru.md"), root().join("packaging/vtiger/README.md")];
     for entry in std::fs::read_dir(root().join("packaging/doc")).expect("the folder of documents") {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|extension| extension == "md") {
@@ -175,7 +176,9 @@ fn keys_that_are_named_exist() {
         let text = read(&path);
         // `[section] key` in running text.
         for piece in code(&text.replace("```", "`")) {
-            let Some((section, rest)) = piece.strip_prefix('[').and_then(|rest| rest.split_once("] ")) else { continue };
+            let Some((section, rest)) = piece.strip_prefix('[').and_then(|rest| rest.split_once("] ")) else {
+                continue;
+            };
             let section = section.trim_matches(['[', ']']);
             let Some(key) = rest.split([' ', ',']).next() else { continue };
             let key = key.trim_start_matches("] ");
