@@ -5,6 +5,7 @@ mod calls;
 mod capture;
 mod check;
 mod demo;
+pub mod doctor;
 pub mod help;
 mod host;
 mod logger;
@@ -109,6 +110,7 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::Demo { fast, json } => demo::demo(fast, json),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
+        Command::Doctor(options) => doctor::doctor(&config()?, &options),
         Command::Setup(flags) => setup::setup(file, &flags),
         Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {
