@@ -6,6 +6,7 @@ declare(strict_types=1);
 
 use PinCalls\DbFault;
 use PinCalls\Operation\Forget;
+use PinCalls\Record\CallRecord;
 use PinCalls\Wire\Refusal;
 
 final class RecordsTest extends DatabaseCase
@@ -175,6 +176,14 @@ final class RecordsTest extends DatabaseCase
         self::assertSame(['6', '6'], [$spb['crm_user'], $spb['assigned_user_id']]);
         self::assertSame(['', '90'], [$gone['crm_user'], $gone['assigned_user_id']], 'who may not log in any more has no calls');
         self::assertSame(['', '90'], [$nobody['crm_user'], $nobody['assigned_user_id']]);
+    }
+
+    public function testAConnectorOfSeveralExchangesWritesTheExchangeBeforeItsExtensions(): void
+    {
+        $wire = ['pbx' => 'spb', 'extension' => 'spb/101', 'from' => 'spb/102', 'to' => 'msk/101', 'transferred_to' => 'spb/103'];
+        $call = CallRecord::fromWire($wire + self::call());
+        self::assertSame(['101', '102', '103'], array_map([$call, 'text'], ['extension', 'from', 'transferred_to']));
+        self::assertSame('msk/101', $call->text('to'), 'the extension of another exchange keeps its name');
     }
 
     public function testTodaysExtensionBeatsTheCardAndLaterMovesChangeNothing(): void
