@@ -195,6 +195,8 @@ pub enum RecordingState {
     Deleted,
     /// The folder is not there now (not mounted).
     Unavailable,
+    /// The file holds no sound, only a header: there is nothing to play.
+    Empty,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

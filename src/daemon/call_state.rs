@@ -14,6 +14,7 @@ use crate::call::{Calls, Conversation, Effect, Input, Record};
 use crate::clock::Now;
 use crate::crm::directory::Directory;
 use crate::http::{Feed, Happened};
+use crate::recordings;
 use crate::store::{self, Item, Save};
 
 /// Longer than any deadline is far away; waking once in a while costs nothing.
@@ -32,6 +33,8 @@ pub struct CallState {
     pub directory: Option<Arc<Directory>>,
     /// Who watches calls go by, once there is a window.
     pub feed: Arc<OnceLock<Feed>>,
+    /// Who looks for the files of recordings, where a folder is configured.
+    pub recorded: Option<Sender<recordings::Told>>,
     /// Names of the exchanges, by [`PbxId`].
     pub names: Vec<String>,
     /// The last moment the core was told of.
@@ -179,9 +182,35 @@ impl CallState {
         if save.items.is_empty() && save.release.is_empty() {
             return;
         }
+        let over = self.recorded.as_ref().map(|_| recordings_over(&save.items)).unwrap_or_default();
         // The keeper ends after us: it goes on until this very sender is dropped.
         self.keeper.send(store::Input::Save(save)).expect("the keeper outlives the call-state thread");
+        // After the records: what is found out of them amends what is stored.
+        for told in over {
+            if let Some(recorded) = &self.recorded {
+                // Full: the next round through the history finds it.
+                let _ = recorded.try_send(told);
+            }
+        }
     }
+}
+
+/// The recordings among `items` whose files may be complete.
+fn recordings_over(items: &[Item]) -> Vec<recordings::Told> {
+    let mut over = Vec::new();
+    for item in items {
+        let Item::Change(change) = item else { continue };
+        for record in &change.records {
+            for recording in record.recordings.iter().filter(|recording| recording.state.is_none()) {
+                over.push(recordings::Told::Over {
+                    pbx: record.pbx.clone(),
+                    record: record.id.clone(),
+                    recording: recording.clone(),
+                });
+            }
+        }
+    }
+    over
 }
 
 /// What an operator wants to know tomorrow: a call that ended, and how. Everything before that is for `debug`.

@@ -13,9 +13,11 @@ pub mod couriers;
 pub mod crm_orders;
 pub mod dialplan;
 pub mod heartbeat;
+pub mod history;
 pub mod links;
 pub mod process;
 pub mod queues;
+mod recorded;
 mod reload;
 mod senders;
 mod watch;
@@ -30,16 +32,17 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::ami::figures::LinkFigures;
 use crate::ami::{self, FromPbx};
-use crate::asterisk::PbxId;
+use crate::asterisk::{Action, PbxId};
 use crate::call::record::Moment;
 use crate::call::{Calls, Input, Progress};
-use crate::clock::Now;
+use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::crm::calls_module::RequestProgress;
 use crate::crm::courier::{Report, Word};
 use crate::crm::sender::RecordingLink;
 use crate::crm::{Kind, LastRequests, RequestLog};
 use crate::http::{Feed, Happened, Http, LinkKey};
+use crate::lease::Pass;
 use crate::store::{self, Keeper, Opened, Plan};
 use crate::threads::Thread;
 
@@ -51,6 +54,7 @@ use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
+use recorded::Recordings;
 use senders::SavedCounts;
 use window::{Exchange, Watched, Window};
 
@@ -90,6 +94,12 @@ pub struct Service {
     /// What the window wants to know of the main thread.
     questions: Receiver<Sender<Watched>>,
     senders: Vec<Thread>,
+    /// Looked at before anything is sent to a CRM and before each Originate.
+    pass: Pass,
+    /// Absent unless the history is in MongoDB.
+    history: Option<history::History>,
+    /// Absent where no exchange has a folder of recordings.
+    recordings: Option<Recordings>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -159,13 +169,20 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
+        let pass = Pass::alone();
         let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
         let plan = Plan {
             destinations: Vec::new(),
             follow_up_days: config.calls.follow_up_days,
-            release: release(Arc::downgrade(&links), notice_sender.clone(), news_sender.clone(), Arc::clone(&feed)),
+            release: release(
+                Arc::downgrade(&links),
+                notice_sender.clone(),
+                news_sender.clone(),
+                Arc::clone(&feed),
+                pass.clone(),
+            ),
             alarms: alarm_sender,
             clock: Now::read,
             seed: seed(),
@@ -178,9 +195,16 @@ impl Service {
             .map_err(|error| Fault::system("no random numbers", &error))?;
         let links_of_recordings = recording_link(&config, &link_key);
         let mut saved = SavedCounts::default();
-        let (destinations, senders) =
-            senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &mut saved)
+        let (mut destinations, mut senders) =
+            senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &pass, &mut saved)
                 .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        let history = history::start(&config, &outcomes)
+            .map_err(|error| Fault::system("no threads for the history", &error))?
+            .map(|(history, threads)| {
+                destinations.push(history.destination.clone());
+                senders.extend(threads);
+                history
+            });
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
@@ -188,7 +212,10 @@ impl Service {
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
             .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
+        let recordings = Recordings::start(&config, &inputs)
+            .map_err(|error| Fault::system("no thread for the recordings", &error))?;
         let mut state = CallState {
+            recorded: recordings.as_ref().map(|recordings| recordings.told.clone()),
             directory: dialplan.as_ref().map(Dialplan::directory),
             calls,
             heard,
@@ -213,7 +240,7 @@ impl Service {
         for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
             let counted = Arc::new(LinkFigures::default());
             let (name, figures, recordings) = (section.name.clone(), Arc::clone(&counted), section.recordings.clone());
-            exchanges.push(Exchange { name, figures, recordings });
+            exchanges.push(Exchange { name, figures, recordings, zone: config.zone_of(section) });
             let settings = section.link(pbx_id(nth), &config.calls.keep_variables);
             let link = ami::link::start(settings, asked, heard_sender.clone(), counted, None)
                 .map_err(|error| Fault::system("no thread for the link to Asterisk", &error))?;
@@ -227,9 +254,11 @@ impl Service {
             questions: question_sender,
             database: config.store.path.clone(),
             exchanges: exchanges.clone(),
+            past: history.as_ref().map(|history| history.past.clone()),
             refreshes: dialplan.as_ref().map(Dialplan::refreshes).unwrap_or_default(),
             zone: config.zone(),
             started_at,
+            pass: pass.clone(),
         };
         let window = Arc::new(window);
         let http = open_window(&config, &link_key, &window)?;
@@ -268,6 +297,9 @@ impl Service {
             feed,
             questions,
             senders,
+            pass,
+            history,
+            recordings,
             control,
             outcomes,
             request_log,
@@ -321,6 +353,7 @@ impl Service {
     pub fn stop(self) {
         let until = Instant::now() + GRACE;
         drop(self.control);
+        drop(self.history);
         // No more orders; who waits at the window is answered, or told that we are closing.
         let mut left = Vec::new();
         let tellers = self.couriers.stop_fetching(until, &mut left);
@@ -342,6 +375,7 @@ impl Service {
             }
         };
         join(self.call_state);
+        let watcher_left = self.recordings.and_then(Recordings::stop);
         for link in self.links.into_iter().filter(JoinHandle::is_finished) {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
@@ -359,6 +393,7 @@ impl Service {
             join(sender);
         }
         tellers.stop(self.news.try_iter(), until, &mut left);
+        left.extend(watcher_left);
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {
@@ -373,8 +408,13 @@ fn release(
     notices: Sender<Notice>,
     news: News,
     feed: Arc<OnceLock<Feed>>,
+    pass: Pass,
 ) -> Box<dyn FnMut(Released) + Send> {
     Box::new(move |released| match released {
+        Released::Ask { pbx: _, action_id, action: Action::Originate(_) } if pass.term(boot_ms()).is_none() => {
+            // The core gives the call up when no answer comes.
+            log::warn!("{action_id:?}: not dialled, the other connector has taken over");
+        }
         Released::Ask { pbx, action_id, action } => match links.upgrade() {
             Some(links) => links.ask(pbx, action_id, action),
             None => log::debug!("a question is not asked any more, we are stopping"),

@@ -57,7 +57,7 @@ pub const ASKED: Queue = Queue {
 
 /// What becomes of batches.
 pub const OUTCOMES: Queue = Queue {
-    from: "crm-sender",
+    from: "crm-sender, mongodb-writer",
     to: "store-keeper",
     carries: "outbox::Delivered",
     capacity: 64,
@@ -100,6 +100,15 @@ pub const QUESTIONS: Queue = Queue {
     when_full: "the page says that it cannot be shown now",
 };
 
+/// What the window wants to know of MongoDB.
+pub const PAST: Queue = Queue {
+    from: "http-errand",
+    to: "mongodb-reader",
+    carries: "PastQuestion",
+    capacity: 16,
+    when_full: "the recording is not served now (503); it can be asked for again",
+};
+
 /// What CRMs want done.
 pub const COMMANDS: Queue = Queue {
     from: "crm-NAME-fetch",
@@ -136,9 +145,20 @@ pub const WORDS: Queue = Queue {
     when_full: "dropped: the next heartbeat's answer says the same; who was forgotten is forgotten again at the next start",
 };
 
+/// Recordings that are over.
+pub const RECORDED: Queue = Queue {
+    from: "call-state, main",
+    to: "recordings",
+    carries: "recordings::Told",
+    capacity: 1024,
+    when_full: "dropped: the watcher's next round through the history finds it",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 13] =
-    [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, COMMANDS, NEWS, REPORTS, WORDS];
+pub const TABLE: [Queue; 15] = [
+    HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS, WORDS,
+    RECORDED,
+];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
 pub struct Told {

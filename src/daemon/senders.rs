@@ -9,6 +9,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::crm::sender::RecordingLink;
 use crate::crm::{self, Crm, CrmSettings, RequestLog};
+use crate::lease::Pass;
 use crate::outbox::Delivered;
 use crate::store::{Destination, DestinationKind};
 use crate::threads::Thread;
@@ -25,6 +26,7 @@ pub fn start(
     outcomes: &Sender<Delivered>,
     log: &RequestLog,
     recording_link: &RecordingLink,
+    pass: &Pass,
     saved: &mut SavedCounts,
 ) -> io::Result<(Vec<Destination>, Vec<Thread>)> {
     let (mut destinations, mut threads) = (Vec::new(), Vec::new());
@@ -33,11 +35,11 @@ pub fn start(
         let (queue, work) = bounded(crm.senders);
         for number in 1..=crm.senders {
             let (crm, work, outcomes, log) = (Arc::clone(&crm), work.clone(), outcomes.clone(), log.clone());
-            let (link, saved) =
-                (Arc::clone(recording_link), Arc::clone(saved.entry(section.name.clone()).or_default()));
+            let (link, pass, saved) =
+                (Arc::clone(recording_link), pass.clone(), Arc::clone(saved.entry(section.name.clone()).or_default()));
             let name = format!("crm-{}-{number}", section.name);
             threads.push(Thread::start(&name, move || {
-                crm::sender::run(crm, work, outcomes, log, link, saved);
+                crm::sender::run(crm, work, outcomes, log, link, pass, saved);
             })?);
         }
         log::info!("crm {}: {:?} at {}, {} at once", crm.name, crm.kind, crm.address(), crm.senders);

@@ -17,6 +17,7 @@ use crate::crm::RequestLine;
 use crate::crm::courier::{Report, Word};
 use crate::http::office::{CrmTook, PbxStatus, Refresh};
 use crate::http::{Happened, Office};
+use crate::store::settings::HISTORY;
 use crate::store::{Alarm, Reader};
 use crate::threads::Thread;
 
@@ -272,12 +273,12 @@ impl<'a> Watch<'a> {
                 self.alerts.right("store", &text)
             }
             Alarm::DestinationDown { name, why } => {
-                self.alerts.wrong(&format!("crm {name}"), why, now_ms, self.after_ms());
+                self.alerts.wrong(&of_destination(name), why, now_ms, self.after_ms());
                 None
             }
             Alarm::DestinationUp { name, down_for_ms } => {
                 let text = format!("takes records again after {} s", down_for_ms / 1000);
-                self.alerts.right(&format!("crm {name}"), &text)
+                self.alerts.right(&of_destination(name), &text)
             }
             Alarm::StoreReplaced { path } => {
                 let text = format!("the database {} was deleted or replaced while in use: restart me", path.display());
@@ -381,4 +382,9 @@ impl<'a> Watch<'a> {
             self.teller.tell(&self.service.config.alert, alert);
         }
     }
+}
+
+/// What an alert about a destination of the outbox is called.
+fn of_destination(name: &str) -> String {
+    if name == HISTORY { format!("history {name}") } else { format!("crm {name}") }
 }

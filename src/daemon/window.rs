@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::history::Past;
 use super::queues::{Released, TellCalls, Told};
 use crate::ami::figures::LinkFigures;
 use crate::call::record::{FollowUp, Moment};
 use crate::call::{Input, PlaceCall, Record};
-use crate::clock::Now;
+use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::http::office::{
     AuditLine, CrmRequest, CrmStatus, Done, Figure, FigureKind, KeptAnswer, NotPlaced, Office, PbxStatus,
     RecordingPlace, Refresh, Sample, Status, Today, Wanted,
 };
 use crate::http::{self, LinkKey};
+use crate::lease::Pass;
 use crate::phone::EndpointPattern;
 use crate::store::reader::CallFilter;
 use crate::store::rows::{AuditRow, DestinationState, RequestRow};
@@ -47,6 +49,7 @@ pub struct Exchange {
     pub figures: Arc<LinkFigures>,
     /// Its recordings folder.
     pub recordings: Option<PathBuf>,
+    pub zone: jiff::tz::TimeZone,
 }
 
 /// The office behind the window.
@@ -57,10 +60,13 @@ pub struct Window {
     pub questions: Sender<Sender<Watched>>,
     pub database: PathBuf,
     pub exchanges: Vec<Exchange>,
+    /// What the local database no longer knows, where there is more.
+    pub past: Option<Past>,
     /// Where a CRM's word that something changed goes, by its name.
     pub refreshes: Vec<(String, Sender<crate::crm::calls_module::Refresh>)>,
     pub zone: jiff::tz::TimeZone,
     pub started_at: Moment,
+    pub pass: Pass,
 }
 
 impl Window {
@@ -113,6 +119,9 @@ impl Office for Window {
         let exchange = self.exchanges.get(usize::from(call.pbx.0));
         if exchange.is_none_or(|exchange| exchange.figures.up_since_ms.load(Ordering::Relaxed) == 0) {
             return done(Err(NotPlaced::NoLink));
+        }
+        if self.pass.term(boot_ms()).is_none() {
+            return done(Err(NotPlaced::Standby));
         }
         let KeptAnswer { crm, request, answer, at_ms } = kept;
         let asking = crm.clone();
@@ -207,15 +216,20 @@ impl Office for Window {
     }
 
     fn recording(&self, id: &str) -> Result<Option<RecordingPlace>, String> {
-        let records = self.reader()?.records_of_recording(id).map_err(|error| error.to_string())?;
+        let mut records = self.reader()?.records_of_recording(id).map_err(|error| error.to_string())?;
+        if let Some(past) = self.past.as_ref().filter(|_| records.is_empty()) {
+            records = past.records_of_recording(id)?;
+        }
         let Some(recording) = records.iter().flat_map(|record| &record.recordings).find(|recording| recording.id == id)
         else {
             return Ok(None);
         };
         let pbx = records.first().map_or("", |record| record.pbx.as_str());
-        let folder = self.exchanges.iter().find(|exchange| exchange.name == pbx).and_then(|e| e.recordings.clone());
+        let exchange = self.exchanges.iter().find(|exchange| exchange.name == pbx);
+        let folder = exchange.and_then(|exchange| exchange.recordings.clone());
+        let zone = exchange.map_or_else(|| self.zone.clone(), |exchange| exchange.zone.clone());
         let crms = records.iter().filter_map(|record| record.crm.clone()).collect();
-        Ok(Some(RecordingPlace { folder, file: recording.file.clone(), started_at: recording.started_at, crms }))
+        Ok(Some(RecordingPlace { folder, file: recording.file.clone(), started_at: recording.started_at, zone, crms }))
     }
 
     fn close_follow_up(&self, record_id: &str, by: &str) -> Result<bool, String> {

@@ -18,7 +18,7 @@ use super::hub::{Filter, Hub};
 use super::links::{self, BadLink};
 use super::metrics::CrmLatency;
 use super::office::{Done, Happened, NotPlaced, Office, Pbx, RecordingPlace, Refresh};
-use super::recordings::{self, Search};
+use super::recordings;
 use super::request::{Method, Request, decode};
 use super::settings::{HttpSettings, Role};
 use super::sign_in::{SignIn, Visitor};
@@ -84,7 +84,7 @@ pub struct Desk {
     pbxs: Vec<Pbx>,
     numbers: Numbers,
     zone: jiff::tz::TimeZone,
-    search: Search,
+    search: Vec<String>,
     link_key: links::LinkKey,
     office: Arc<dyn Office>,
     gate: Mailbox,
@@ -120,7 +120,7 @@ impl Desk {
             guard: Guard::new(setup.click_to_call),
             pbxs: setup.pbxs,
             numbers: setup.numbers,
-            search: Search { patterns: setup.search, zone: setup.zone.clone() },
+            search: setup.search,
             zone: setup.zone,
             link_key: setup.link_key,
             http: setup.http,
@@ -185,7 +185,7 @@ impl Desk {
         self.guard.reload(setup.click_to_call);
         self.pbxs = setup.pbxs;
         self.numbers = setup.numbers;
-        self.search = Search { patterns: setup.search, zone: setup.zone.clone() };
+        self.search = setup.search;
         self.zone = setup.zone;
         self.http = setup.http;
     }

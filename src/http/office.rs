@@ -67,6 +67,8 @@ pub enum NotPlaced {
     NoLink,
     /// A queue is full or the database does not commit.
     Busy,
+    /// Another connector is active; this one only follows.
+    Standby,
 }
 
 /// The answer a click-to-call request got, to be given again.
@@ -122,6 +124,8 @@ pub struct RecordingPlace {
     pub file: String,
     /// When the recording began: for nightly moves into dated folders.
     pub started_at: Moment,
+    /// Of its PBX: dated folders are in its days.
+    pub zone: jiff::tz::TimeZone,
     /// CRMs that have a record with it.
     pub crms: Vec<String>,
 }

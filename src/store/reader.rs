@@ -11,6 +11,9 @@ use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
 
+/// How many calls are shown if nobody says.
+pub const CALLS_SHOWN: usize = 100;
+
 /// Which calls; everything given must hold. Newest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CallFilter {
@@ -73,6 +76,12 @@ impl Reader {
     /// The records whose phone talked while this recording ran.
     pub fn records_of_recording(&self, recording_id: &str) -> Result<Vec<Record>, StoreError> {
         self.database.records_of_recording(recording_id)
+    }
+
+    /// At most `limit` records with recordings, stored before the one of number `below` (the newest, without one), newest
+    /// first, each with its number.
+    pub fn recorded(&self, below: Option<i64>, limit: usize) -> Result<Vec<(i64, Record)>, StoreError> {
+        self.database.recorded(below, limit)
     }
 
     pub fn counts(&self, since: Moment) -> Result<Counts, StoreError> {

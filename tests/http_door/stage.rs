@@ -282,6 +282,7 @@ pub fn place(folder: PathBuf, file: &str) -> RecordingPlace {
         folder: Some(folder),
         file: file.to_owned(),
         started_at: Moment(1_795_329_208_170),
+        zone: jiff::tz::TimeZone::UTC,
         crms: vec!["vtiger".to_owned()],
     }
 }

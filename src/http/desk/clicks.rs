@@ -185,6 +185,9 @@ impl Desk {
                 let refusal = match why {
                     NotPlaced::NoLink => no_link(&click.pbx),
                     NotPlaced::Busy => Refusal::new(503, "busy", "the call could not be stored in time; try again"),
+                    NotPlaced::Standby => {
+                        Refusal::new(503, "standby", "this connector stands by; the other one is active: ask that one")
+                    }
                 };
                 *self.clicked.refused.entry(refusal.code).or_default() += 1;
                 waiting.into_iter().for_each(|asker| self.answer_click(asker, Err(&refusal)));
