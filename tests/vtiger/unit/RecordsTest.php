@@ -178,6 +178,22 @@ final class RecordsTest extends DatabaseCase
         self::assertCount(1, $this->store->saves);
     }
 
+    public function testACallThatAnotherRecordOrCrmHasTakenOverIsDroppedAndMayComeBack(): void
+    {
+        $ringing = ['status' => 'ringing', 'live' => true, 'extension' => '101'];
+        $first = $this->send($ringing + self::call())['msk-1.1-1'];
+        $taken = ['revision' => 1001, 'status' => 'cancelled', 'lead' => false, 'superseded_by' => 'msk-1.1-1'];
+        self::assertSame('saved', $this->send($taken + self::call())['msk-1.1-1']['result']);
+        self::assertNull($this->store->stored((int) $first['crm_id']));
+        self::assertSame([], self::$db->rows("SELECT crmid FROM vtiger_calls_ringing"));
+        self::assertSame('unchanged', $this->send($taken + self::call())['msk-1.1-1']['result']);
+        $back = $this->send(['revision' => 1002] + self::call())['msk-1.1-1'];
+        self::assertSame('saved', $back['result']);
+        self::assertNotSame($first['crm_id'], $back['crm_id']);
+        $unheard = $this->send(['id' => 'msk-2.2-1', 'superseded_by' => 'msk-2.2-1'] + self::call())['msk-2.2-1'];
+        self::assertSame(['saved', false], [$unheard['result'], isset($unheard['crm_id'])], 'never heard of');
+    }
+
     public function testUserByPbxAndExtension(): void
     {
         $this->user(5, '101');

@@ -19,7 +19,7 @@ final class CallRecord
         'did' => 64, 'extension' => 32, 'phone' => 64, 'trunk' => 100, 'queue' => 100, 'menu' => 200,
         'voicemail' => 100, 'transferred_from' => 64, 'transferred_to' => 64, 'picked_up_from' => 64,
         'request' => 64, 'crm_record' => 32, 'follow_up_call' => 120, 'reason' => 40, 'ended_by' => 20,
-        'transfer' => 20, 'source' => 20, 'follow_up' => 40, 'crm' => 100,
+        'transfer' => 20, 'source' => 20, 'follow_up' => 40, 'crm' => 100, 'superseded_by' => 120,
     ];
     /** Texts that may be an extension, which a connector of several exchanges writes as `msk/101`. */
     private const EXTENSIONS = ['extension', 'from', 'to', 'transferred_from', 'transferred_to', 'picked_up_from'];
