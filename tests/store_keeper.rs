@@ -56,6 +56,43 @@ fn an_acknowledgement_deletes_only_what_it_was_for() {
 }
 
 #[test]
+fn a_record_that_turns_out_to_be_another_crms_is_taken_back_without_telling_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 2, 50);
+    let (crm, batches) = destination("crm", 2, 50);
+    let (second, second_batches) = destination("second", 2, 50);
+    desk.keeper.inputs.send(Input::Destinations(vec![crm, second])).unwrap();
+    let at = now_ms();
+    desk.save(vec![change("pbx-1.1", true, vec![record("pbx-1.1", 1, at)])]);
+    let first = batches.recv_timeout(PATIENCE).unwrap();
+    desk.saved(first);
+    // The phone that rings says whose call it is.
+    let mut moved = record("pbx-1.1", 1, at);
+    (moved.revision, moved.crm) = (moved.revision + 1, Some("second".to_owned()));
+    desk.save(vec![change("pbx-1.1", true, vec![moved.clone()])]);
+    let (theirs, ours) = (second_batches.recv_timeout(PATIENCE).unwrap(), batches.recv_timeout(PATIENCE).unwrap());
+    assert_eq!(
+        serde_json::from_str::<pinconnector::call::Record>(&theirs.deliveries[0].body).unwrap(),
+        moved,
+        "whose it is gets all of it"
+    );
+    let told: pinconnector::call::Record = serde_json::from_str(&ours.deliveries[0].body).unwrap();
+    assert_eq!((told.superseded_by.as_deref(), told.revision), (Some("pbx-1.1-1"), moved.revision));
+    assert!(told.status.is_final() && told.client_number.is_none() && told.extension.is_none() && told.crm.is_none());
+    desk.saved(theirs);
+    desk.saved(ours);
+    let reader = Reader::open(&desk.path).unwrap();
+    until("nothing waits", || reader.destinations().unwrap().iter().all(|state| state.waiting == 0));
+    // From now on it is nobody else's.
+    moved.revision += 1;
+    desk.save_and_wait(vec![change("pbx-1.1", true, vec![moved])], 1);
+    desk.saved(second_batches.recv_timeout(PATIENCE).unwrap());
+    until("nothing waits", || reader.destinations().unwrap().iter().all(|state| state.waiting == 0));
+    assert!(batches.try_recv().is_err());
+    desk.stop();
+}
+
+#[test]
 fn a_rejected_record_is_parked_and_a_newer_revision_is_sent_again() {
     let folder = tempfile::tempdir().unwrap();
     let desk = open(&settings(folder.path()), 1, 50);
