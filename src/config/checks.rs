@@ -34,6 +34,10 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
     asterisk(config, document, &mut found);
     crms(config, document, &mut found);
     window(config, document, &mut found);
+    for (key, text) in config.hours.read().err().unwrap_or_default() {
+        let line = document.section_line("hours", 0);
+        found.push(Problem::error(&format!("[hours] {}", key.trim_end()), text).at_line(line));
+    }
     for (key, text) in config.recordings.problems(config.store.keep_days) {
         let line = document.section_line("recordings", 0);
         found.push(Problem::error(&format!("[recordings] {key}"), text).at_line(line));

@@ -3,12 +3,14 @@
 
 mod checks;
 mod document;
+mod hours;
 mod problem;
 mod rules;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use hours::{HoursOf, HoursSettings};
 pub use problem::{BadConfig, Problem, Severity};
 pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordsKind};
 
@@ -26,12 +28,13 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 13] = [
     "time_zone",
     "asterisk",
     "crm",
     "numbers",
     "calls",
+    "hours",
     "click_to_call",
     "http",
     "agi",
@@ -52,6 +55,7 @@ pub struct Config {
     pub crm: Vec<CrmSettings>,
     pub numbers: NumbersSettings,
     pub calls: CallsSettings,
+    pub hours: HoursSettings,
     pub click_to_call: ClickToCallSettings,
     pub http: HttpSettings,
     pub agi: AgiSettings,
@@ -105,6 +109,7 @@ impl Config {
             crm: document.sections("crm"),
             numbers: document.section("numbers"),
             calls: document.section("calls"),
+            hours: document.section("hours"),
             click_to_call: document.section("click_to_call"),
             http: document.section("http"),
             agi: document.section("agi"),
