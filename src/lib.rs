@@ -21,7 +21,8 @@
 //! 5. The shell: [`config`] puts the settings together, [`daemon`] wires threads and queues ([`daemon::queues`] has all of
 //!    them in a table), [`cli`] has the commands.
 //!
-//! [`clock`], [`phone`] (numbers), [`recording_file`] (where one lies), [`secret`], [`sign`] and [`threads`] are leaves, which everybody may use.
+//! [`clock`], [`lease`] (who of two connectors may write), [`phone`] (numbers), [`recording_file`] (where one lies), [`secret`],
+//! [`sign`] and [`threads`] are leaves, which everybody may use.
 //!
 //! # What always holds
 //!
@@ -44,6 +45,7 @@ pub mod config;
 pub mod crm;
 pub mod daemon;
 pub mod http;
+pub mod lease;
 pub mod outbox;
 pub mod phone;
 pub mod recording_file;

@@ -21,7 +21,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
 ];
 
 /// Small things everybody may use; they use only each other.
-const LEAVES: [&str; 7] = ["client", "clock", "phone", "recording_file", "threads", "secret", "sign"];
+const LEAVES: [&str; 8] = ["client", "clock", "lease", "phone", "recording_file", "threads", "secret", "sign"];
 
 /// Folders that decide and do nothing, and what they must not name.
 const PURE: [&str; 3] = ["asterisk", "call", "outbox"];

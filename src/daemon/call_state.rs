@@ -91,6 +91,13 @@ impl CallState {
         for heard in item.heard {
             let input = match heard {
                 Heard::Event(event) => {
+                    if let Event::Response(response) = &event
+                        && !response.version.is_empty()
+                    {
+                        let asterisk = response.version.to_string();
+                        // Full: told again with the next login.
+                        let _ = self.notices.try_send(Notice::Version { pbx: self.name(pbx), asterisk });
+                    }
                     if let (Event::DeviceStateChange { device, state }, Some(directory)) = (&event, &self.directory) {
                         directory.device(&self.name(pbx), device, state);
                     }
@@ -99,7 +106,7 @@ impl CallState {
                 Heard::Up { .. } => {
                     // Full: the main thread has a backlog of such news, and the log has this one.
                     let _ = self.notices.try_send(Notice::LinkUp { pbx: self.name(pbx) });
-                    self.ask_for_devices(pbx);
+                    self.ask_who_is_there(pbx);
                     Input::LinkUp { pbx }
                 }
                 Heard::Down { why } => {
@@ -115,9 +122,11 @@ impl CallState {
         self.save(save);
     }
 
-    /// Who was away before we logged in says nothing by himself.
-    fn ask_for_devices(&self, pbx: PbxId) {
-        if let (Some(links), Some(_)) = (&self.links, &self.directory) {
+    /// Which Asterisk it is, and whose phones are there: who was away before we logged in says nothing by himself.
+    fn ask_who_is_there(&self, pbx: PbxId) {
+        let Some(links) = &self.links else { return };
+        links.ask(pbx, ActionId("pinconnector-version".into()), Action::CoreSettings);
+        if self.directory.is_some() {
             links.ask(pbx, ActionId("pinconnector-devices".into()), Action::DeviceStateList);
         }
     }
@@ -164,9 +173,7 @@ impl CallState {
                     save.release.push(Released::Ask { pbx, action_id, action });
                 }
                 // The answer says what is stored, so it waits for the same commit.
-                Effect::RequestState { request, state, reason } => {
-                    save.release.push(Released::Request { request, state, reason });
-                }
+                Effect::Progress(progress) => save.release.push(Released::Progress(progress)),
             }
         }
     }

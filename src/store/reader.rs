@@ -11,6 +11,9 @@ use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
 
+/// How many calls are shown if nobody says.
+pub const CALLS_SHOWN: usize = 100;
+
 /// Which calls; everything given must hold. Newest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CallFilter {
@@ -108,6 +111,11 @@ impl Reader {
         self.database.setting(key)
     }
 
+    /// Settings whose key begins with `prefix`.
+    pub fn settings_under(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.database.settings_under(prefix)
+    }
+
     /// A consistent copy into the new file `to`, which appears under its name only when it is whole.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
         let failing = |what: &str, e: &std::io::Error| StoreError::Failing {
@@ -157,6 +165,11 @@ impl Desk {
     /// Removes rows undelivered; answers how many.
     pub fn drop_rows(&self, rows: &Rows) -> Result<u64, StoreError> {
         self.database.transaction(|| self.database.drop_rows(rows))
+    }
+
+    /// Keeps a small fact; an empty value removes it.
+    pub fn save_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.database.transaction(|| self.database.save_setting(key, value))
     }
 
     /// Removes a client's calls, by normalised number.

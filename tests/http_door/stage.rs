@@ -70,7 +70,8 @@ impl Office for PlayedOffice {
         }
     }
 
-    fn cancel_call(&self, request: &str) -> bool {
+    fn cancel_call(&self, crm: &str, request: &str) -> bool {
+        assert_eq!(crm, "vtiger");
         self.orders.send(Ordered::Cancel(request.to_owned())).is_ok()
     }
 

@@ -10,11 +10,9 @@ use super::{Database, unsigned};
 use crate::call::Record;
 use crate::call::record::Moment;
 use crate::store::error::StoreError;
-use crate::store::reader::{CallFilter, Counts};
+use crate::store::reader::{CALLS_SHOWN, CallFilter, Counts};
 use crate::store::rows::{AuditRow, DestinationState, OutboxRow, RequestRow};
 
-/// How many calls are shown if nobody says.
-const CALLS_SHOWN: usize = 100;
 /// A conversation of more records than this is cut when shown.
 const CONVERSATION_MAX: i64 = 1_000;
 
@@ -272,6 +270,19 @@ impl Database {
     pub fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT value FROM setting WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    /// Settings whose key begins with `prefix`, in the order of their keys.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn settings_under(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT key, value FROM setting WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
+        let beyond = format!("{prefix}{}", char::MAX);
+        let rows = statement.query_map([prefix, &beyond], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Copies everything but what is open, as of one moment, into the new file `to`.
