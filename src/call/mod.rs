@@ -16,6 +16,7 @@ pub mod dialplan;
 pub mod discretion;
 pub mod effect;
 pub mod ending;
+pub mod hours;
 pub mod input;
 pub mod model;
 pub mod originate;

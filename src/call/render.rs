@@ -77,6 +77,12 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
         let first = conversation.phones.iter().min_by_key(|p| p.order).map(|p| p.id.clone());
         conversation.only_id = conversation.phoneless.clone().or(first);
     }
+    // Known once the number and the queue are; the queue is the one he came to first.
+    if direction == Direction::Incoming {
+        let queue = conversation.past_queues.first().or(conversation.queue.as_ref()).map(|queue| queue.name.as_str());
+        conversation.outside_hours =
+            rules.hours.is_outside(conversation.pbx_id, conversation.born, conversation.did.as_deref(), queue);
+    }
     let conversation = &*conversation;
     let crm = conversation.crm.clone().or_else(|| rules.route(conversation));
     let view = View { conversation, rules, direction, crm, refused: refused.is_some() };

@@ -38,6 +38,10 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
     window(config, document, &mut found);
     store(config, document, &mut found);
     pair(config, document, &mut found);
+    for (key, text) in config.hours.read().err().unwrap_or_default() {
+        let line = document.section_line("hours", 0);
+        found.push(Problem::error(&format!("[hours] {}", key.trim_end()), text).at_line(line));
+    }
     for (key, text) in config.recordings.problems(config.store.keep_days) {
         let line = document.section_line("recordings", 0);
         found.push(Problem::error(&format!("[recordings] {key}"), text).at_line(line));

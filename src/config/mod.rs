@@ -3,12 +3,14 @@
 
 mod checks;
 mod document;
+mod hours;
 mod problem;
 mod rules;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use hours::{HoursOf, HoursSettings};
 pub use problem::{BadConfig, Problem, Severity};
 pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordsKind};
 
@@ -33,6 +35,7 @@ pub const SECTIONS: [&str; 13] = [
     "crm",
     "numbers",
     "calls",
+    "hours",
     "click_to_call",
     "http",
     "agi",
@@ -54,6 +57,7 @@ pub struct Config {
     pub crm: Vec<CrmSettings>,
     pub numbers: NumbersSettings,
     pub calls: CallsSettings,
+    pub hours: HoursSettings,
     pub click_to_call: ClickToCallSettings,
     pub http: HttpSettings,
     pub agi: AgiSettings,
@@ -108,6 +112,7 @@ impl Config {
             crm: document.sections("crm"),
             numbers: document.section("numbers"),
             calls: document.section("calls"),
+            hours: document.section("hours"),
             click_to_call: document.section("click_to_call"),
             http: document.section("http"),
             agi: document.section("agi"),
