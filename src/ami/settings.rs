@@ -49,6 +49,9 @@ pub struct AsteriskSettings {
     /// The folder of its recordings, as this machine sees it.
     #[serde(default)]
     pub recordings: Option<PathBuf>,
+    /// IANA name of its time zone, if it is not the office's.
+    #[serde(default)]
+    pub time_zone: Option<String>,
     /// What a click-to-call rings first here, instead of `[click_to_call] channel`.
     #[serde(default)]
     pub channel: Option<String>,
@@ -113,6 +116,11 @@ impl AsteriskSettings {
         }
         if self.audit_s != 0 && !(5..=3600).contains(&self.audit_s) {
             wrong("audit_s", format!("{} s: 5 to 3600 are allowed, or 0 for never", self.audit_s));
+        }
+        if let Some(zone) = &self.time_zone
+            && let Err(error) = jiff::tz::TimeZone::get(zone)
+        {
+            wrong("time_zone", format!("no time zone {zone:?} ({error}): write it as Asia/Yekaterinburg"));
         }
         if let Some(charset) = &self.charset
             && Charset::from_name(charset).is_none()

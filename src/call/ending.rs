@@ -89,7 +89,6 @@ impl Calls {
         }
         self.counts.conversations += 1;
         self.remind(linger_ms, Deadline::Forget(key));
-        self.click_progress(key);
         self.touch(key);
     }
 

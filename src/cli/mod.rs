@@ -6,10 +6,12 @@ mod capture;
 mod check;
 mod demo;
 pub mod help;
+mod host;
 mod logger;
 mod orders;
 mod password;
 mod replay;
+pub mod setup;
 mod show;
 
 use std::ffi::OsString;
@@ -107,6 +109,7 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::Demo { fast, json } => demo::demo(fast, json),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
+        Command::Setup(flags) => setup::setup(file, &flags),
         Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {
             None => help::overview(),

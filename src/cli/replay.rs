@@ -110,7 +110,7 @@ impl Playing {
                     }
                 }
                 // Nobody is there to be asked or told.
-                Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::RequestState { .. } => {}
+                Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::Progress(_) => {}
             }
         }
     }

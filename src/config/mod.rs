@@ -10,7 +10,7 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 pub use problem::{BadConfig, Problem, Severity};
-pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordingsSettings, RecordsKind};
+pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordsKind};
 
 use document::Document;
 
@@ -19,6 +19,7 @@ use crate::ami::AsteriskSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
 use crate::phone::NumbersSettings;
+use crate::recordings::RecordingsSettings;
 use crate::store;
 
 /// Where the configuration is looked for if the command line does not say.
@@ -137,5 +138,11 @@ impl Config {
             Some(name) => jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC),
             None => jiff::tz::TimeZone::system(),
         }
+    }
+
+    /// The time zone of one exchange: its own, or the office's.
+    pub fn zone_of(&self, exchange: &AsteriskSettings) -> jiff::tz::TimeZone {
+        let own = exchange.time_zone.as_deref().and_then(|name| jiff::tz::TimeZone::get(name).ok());
+        own.unwrap_or_else(|| self.zone())
     }
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 use serde::{Deserialize, Serialize};
 
+use super::News;
 use super::queues::Released;
+use crate::crm::courier::Report;
 use crate::store::rows::Rows;
 use crate::store::{self, Order, StoreError};
 use crate::threads::Thread;
@@ -76,7 +78,7 @@ impl Control {
     ///
     /// # Errors
     /// If the socket cannot be made.
-    pub fn listen(database: &Path, keeper: Sender<store::Input<Released>>) -> io::Result<Self> {
+    pub fn listen(database: &Path, keeper: Sender<store::Input<Released>>, news: News) -> io::Result<Self> {
         let path = socket_path(database);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -88,7 +90,7 @@ impl Control {
         let thread = Thread::start("control", move || {
             // One at a time: this is for people and scripts, and an order is short.
             while let Ok((stream, _)) = accepting.accept() {
-                if let Err(error) = serve(&stream, &keeper) {
+                if let Err(error) = serve(&stream, &keeper, &news) {
                     log::debug!("control: {error}");
                 }
             }
@@ -108,7 +110,7 @@ impl Drop for Control {
     }
 }
 
-fn serve(stream: &UnixStream, keeper: &Sender<store::Input<Released>>) -> io::Result<()> {
+fn serve(stream: &UnixStream, keeper: &Sender<store::Input<Released>>, news: &News) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     let mut line = String::new();
@@ -116,7 +118,7 @@ fn serve(stream: &UnixStream, keeper: &Sender<store::Input<Released>>) -> io::Re
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
             log::info!("control: {request:?}");
-            order(&request, keeper)
+            order(&request, keeper, news)
         }
         Err(error) => Answer::Failed { why: format!("not understood: {error}") },
     };
@@ -130,14 +132,20 @@ fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> io::Result<()>
 }
 
 /// Has the keeper do what is asked, and waits for its answer.
-pub fn order(request: &Request, keeper: &Sender<store::Input<Released>>) -> Answer {
+fn order(request: &Request, keeper: &Sender<store::Input<Released>>, news: &News) -> Answer {
     match request.clone() {
         Request::Retry { row, crm } => ask(keeper, |answer| Order::Retry { rows: rows(row, crm), answer }),
         Request::Drop { row } => ask(keeper, |answer| Order::Drop { rows: Rows::One(row), answer }),
-        Request::Forget { number } => match answer_of(keeper, |answer| Order::Forget { number, answer }) {
-            Ok(forgotten) => Answer::Done { count: forgotten.records },
-            Err(why) => Answer::Failed { why },
-        },
+        Request::Forget { number } => {
+            // Every CRM with our module, whether or not we still know of a call there: it keeps them longer.
+            if news.send((String::new(), Report::Forget(number.clone()))).is_err() {
+                return Answer::Failed { why: "the service is stopping".to_owned() };
+            }
+            match answer_of(keeper, |answer| Order::Forget { number, answer }) {
+                Ok(forgotten) => Answer::Done { count: forgotten.records },
+                Err(why) => Answer::Failed { why },
+            }
+        }
     }
 }
 

@@ -11,6 +11,9 @@ use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
 
+/// How many calls are shown if nobody says.
+pub const CALLS_SHOWN: usize = 100;
+
 /// Which calls; everything given must hold. Newest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CallFilter {
@@ -75,6 +78,12 @@ impl Reader {
         self.database.records_of_recording(recording_id)
     }
 
+    /// At most `limit` records with recordings, stored before the one of number `below` (the newest, without one), newest
+    /// first, each with its number.
+    pub fn recorded(&self, below: Option<i64>, limit: usize) -> Result<Vec<(i64, Record)>, StoreError> {
+        self.database.recorded(below, limit)
+    }
+
     pub fn counts(&self, since: Moment) -> Result<Counts, StoreError> {
         self.database.counts(since)
     }
@@ -100,6 +109,11 @@ impl Reader {
 
     pub fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.database.setting(key)
+    }
+
+    /// Settings whose key begins with `prefix`.
+    pub fn settings_under(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.database.settings_under(prefix)
     }
 
     /// A consistent copy into the new file `to`, which appears under its name only when it is whole.
@@ -151,6 +165,11 @@ impl Desk {
     /// Removes rows undelivered; answers how many.
     pub fn drop_rows(&self, rows: &Rows) -> Result<u64, StoreError> {
         self.database.transaction(|| self.database.drop_rows(rows))
+    }
+
+    /// Keeps a small fact; an empty value removes it.
+    pub fn save_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.database.transaction(|| self.database.save_setting(key, value))
     }
 
     /// Removes a client's calls, by normalised number.
