@@ -310,7 +310,7 @@ impl Calls {
         {
             // It came into the conversation by its own call: picked it up, or took it out of the parking lot.
             channel.role = Role::Caller;
-            self.takes_part(key, &leg.uniqueid, &extension);
+            self.takes_part(key, &leg.uniqueid, &extension, None);
             return;
         }
         if channel.party == Party::Local || !dialled {
