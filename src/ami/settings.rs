@@ -46,6 +46,9 @@ pub struct AsteriskSettings {
     /// The character set of caller names that are not UTF-8.
     #[serde(default)]
     pub charset: Option<String>,
+    /// IANA name of the zone it stands in, where that is not the office's.
+    #[serde(default)]
+    pub time_zone: Option<String>,
     /// The folder of its recordings, as this machine sees it.
     #[serde(default)]
     pub recordings: Option<PathBuf>,
@@ -118,6 +121,11 @@ impl AsteriskSettings {
             && Charset::from_name(charset).is_none()
         {
             wrong("charset", format!("{charset:?} is not known; known are {}", Charset::NAMES));
+        }
+        if let Some(name) = &self.time_zone
+            && let Err(error) = jiff::tz::TimeZone::get(name)
+        {
+            wrong("time_zone", format!("no time zone {name:?} ({error}): write it as Europe/Moscow"));
         }
         if self.dial_prefix.contains(|c: char| !c.is_ascii_digit() && !"*#".contains(c)) {
             wrong("dial_prefix", format!("{:?} must be digits, * or #", self.dial_prefix));

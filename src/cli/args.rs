@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::reconcile::Wanted;
+
 /// What the user asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
@@ -25,6 +27,7 @@ pub enum Command {
     OutboxDrop { record: String, yes: bool },
     Backup { file: PathBuf },
     Forget { number: String, yes: bool },
+    Reconcile(Wanted),
     Password,
     Demo { fast: bool, json: bool },
     Help { topic: Option<String> },
@@ -92,6 +95,7 @@ struct Options {
     per_call: bool,
     fast: bool,
     yes: bool,
+    dry_run: bool,
     pbx: Option<String>,
     crm: Option<String>,
     seconds: Option<u64>,
@@ -107,6 +111,7 @@ impl Options {
             "--per-call" => self.per_call = true,
             "--fast" => self.fast = true,
             "--yes" | "-y" => self.yes = true,
+            "--dry-run" => self.dry_run = true,
             "--number" => self.numbers.push(words.text(option)?),
             "--since" => self.query.since = Some(words.text(option)?),
             "--extension" => self.query.extension = Some(words.text(option)?),
@@ -160,6 +165,11 @@ impl Options {
                 self.knows(name, &["--yes", "-y"])?;
                 let number = text(self.one("forget needs a number: pinconnector forget +79161234567")?)?;
                 Command::Forget { number, yes: self.yes }
+            }
+            "reconcile" => {
+                self.knows(name, &["--since", "--pbx", "--dry-run", "--json"])?;
+                let (since, pbx) = (self.query.since.take(), self.pbx.take());
+                Command::Reconcile(Wanted { since, pbx, dry_run: self.dry_run, json: self.query.json })
             }
             "password" => {
                 self.knows(name, &[])?;

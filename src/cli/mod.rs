@@ -9,6 +9,7 @@ pub mod help;
 mod logger;
 mod orders;
 mod password;
+pub mod reconcile;
 mod replay;
 mod show;
 
@@ -107,6 +108,7 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::Demo { fast, json } => demo::demo(fast, json),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
+        Command::Reconcile(wanted) => reconcile::reconcile(&config()?, &wanted),
         Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {
             None => help::overview(),

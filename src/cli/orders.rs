@@ -140,6 +140,7 @@ fn order(config: &Config, request: &Request) -> Result<u64, Failure> {
     match answer {
         Answer::Done { count } => Ok(count),
         Answer::Failed { why } => Err(Failure::new(exit::IO, why)),
+        Answer::Reports { .. } => Ok(0),
     }
 }
 
@@ -152,6 +153,8 @@ fn without_service(config: &Config, request: &Request) -> Result<Answer, Failure
     let done = match request.clone() {
         Request::Retry { row, crm } => desk.retry(&control::rows(row, crm)),
         Request::Drop { row } => desk.drop_rows(&Rows::One(row)),
+        // Has a command of its own.
+        Request::Reconcile { .. } => Ok(0),
         Request::Forget { number } => {
             desk.forget(&number, crate::clock::Now::read()).map(|forgotten| forgotten.records)
         }

@@ -110,7 +110,10 @@ impl Playing {
                     }
                 }
                 // Nobody is there to be asked or told.
-                Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::RequestState { .. } => {}
+                Effect::Resynced { .. }
+                | Effect::Ask { .. }
+                | Effect::AskAfterCommit { .. }
+                | Effect::RequestState { .. } => {}
             }
         }
     }

@@ -10,12 +10,13 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 pub use problem::{BadConfig, Problem, Severity};
-pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordingsSettings, RecordsKind};
+pub use sections::{AlertSettings, CallsSettings, LogSettings, ReconcileSettings, RecordingsSettings, RecordsKind};
 
 use document::Document;
 
 use crate::agi::AgiSettings;
 use crate::ami::AsteriskSettings;
+use crate::cdr::CdrSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
 use crate::phone::NumbersSettings;
@@ -25,7 +26,7 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 13] = [
     "time_zone",
     "asterisk",
     "crm",
@@ -35,6 +36,7 @@ pub const SECTIONS: [&str; 12] = [
     "http",
     "agi",
     "recordings",
+    "reconcile",
     "store",
     "alert",
     "log",
@@ -48,6 +50,8 @@ pub struct Config {
     /// IANA name of the office's time zone; the system's where absent.
     pub time_zone: Option<String>,
     pub asterisk: Vec<AsteriskSettings>,
+    /// Where each of them keeps its call detail records, in the same order.
+    pub cdr: Vec<Option<CdrSettings>>,
     pub crm: Vec<CrmSettings>,
     pub numbers: NumbersSettings,
     pub calls: CallsSettings,
@@ -55,6 +59,7 @@ pub struct Config {
     pub http: HttpSettings,
     pub agi: AgiSettings,
     pub recordings: RecordingsSettings,
+    pub reconcile: ReconcileSettings,
     pub store: store::Settings,
     pub alert: AlertSettings,
     pub log: LogSettings,
@@ -97,10 +102,13 @@ impl Config {
     }
 
     fn read(document: &mut Document<'_>) -> Self {
+        let time_zone = document.value("time_zone");
+        let (asterisk, cdr) = document.sections_with("asterisk", "cdr").into_iter().unzip();
         let mut config = Self {
             file: PathBuf::new(),
-            time_zone: document.value("time_zone"),
-            asterisk: document.sections("asterisk"),
+            time_zone,
+            asterisk,
+            cdr,
             crm: document.sections("crm"),
             numbers: document.section("numbers"),
             calls: document.section("calls"),
@@ -108,6 +116,7 @@ impl Config {
             http: document.section("http"),
             agi: document.section("agi"),
             recordings: document.section("recordings"),
+            reconcile: document.section("reconcile"),
             store: document.section("store"),
             alert: document.section("alert"),
             log: document.section("log"),
@@ -128,6 +137,12 @@ impl Config {
         }
         self.warnings = problems;
         Ok(self)
+    }
+
+    /// The time zone of the nth exchange.
+    pub fn zone_of(&self, exchange: usize) -> jiff::tz::TimeZone {
+        let own = self.asterisk.get(exchange).and_then(|section| section.time_zone.as_ref());
+        own.and_then(|name| jiff::tz::TimeZone::get(name).ok()).unwrap_or_else(|| self.zone())
     }
 
     /// The office's time zone.

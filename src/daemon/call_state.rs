@@ -160,6 +160,7 @@ impl CallState {
                 Effect::AskAfterCommit { pbx, action_id, action } => {
                     save.release.push(Released::Ask { pbx, action_id, action });
                 }
+                Effect::Resynced { pbx } => save.release.push(Released::Resynced(pbx)),
                 // The answer says what is stored, so it waits for the same commit.
                 Effect::RequestState { request, state, reason } => {
                     save.release.push(Released::Request { request, state, reason });

@@ -14,6 +14,7 @@ use crossbeam_channel::{Sender, bounded};
 use serde::{Deserialize, Serialize};
 
 use super::queues::Released;
+use super::reconcile::{Report, Wish};
 use crate::store::rows::Rows;
 use crate::store::{self, Order, StoreError};
 use crate::threads::Thread;
@@ -34,6 +35,12 @@ pub enum Request {
     Forget {
         number: String,
     },
+    /// Calls of this exchange, or of all, are compared with its call detail records.
+    Reconcile {
+        since_ms: i64,
+        pbx: Option<String>,
+        import: bool,
+    },
 }
 
 /// What came of it.
@@ -46,6 +53,10 @@ pub enum Answer {
     },
     Failed {
         why: String,
+    },
+    /// One for each exchange.
+    Reports {
+        reports: Vec<Report>,
     },
 }
 
@@ -76,7 +87,13 @@ impl Control {
     ///
     /// # Errors
     /// If the socket cannot be made.
-    pub fn listen(database: &Path, keeper: Sender<store::Input<Released>>) -> io::Result<Self> {
+    ///
+    /// `wishes`: of whoever reads call detail records, if there are any.
+    pub fn listen(
+        database: &Path,
+        keeper: Sender<store::Input<Released>>,
+        wishes: Option<Sender<Wish>>,
+    ) -> io::Result<Self> {
         let path = socket_path(database);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -88,7 +105,7 @@ impl Control {
         let thread = Thread::start("control", move || {
             // One at a time: this is for people and scripts, and an order is short.
             while let Ok((stream, _)) = accepting.accept() {
-                if let Err(error) = serve(&stream, &keeper) {
+                if let Err(error) = serve(&stream, &keeper, wishes.as_ref()) {
                     log::debug!("control: {error}");
                 }
             }
@@ -108,7 +125,11 @@ impl Drop for Control {
     }
 }
 
-fn serve(stream: &UnixStream, keeper: &Sender<store::Input<Released>>) -> io::Result<()> {
+fn serve(
+    stream: &UnixStream,
+    keeper: &Sender<store::Input<Released>>,
+    wishes: Option<&Sender<Wish>>,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     let mut line = String::new();
@@ -116,7 +137,10 @@ fn serve(stream: &UnixStream, keeper: &Sender<store::Input<Released>>) -> io::Re
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
             log::info!("control: {request:?}");
-            order(&request, keeper)
+            match request {
+                Request::Reconcile { since_ms, pbx, import } => reconcile(since_ms, pbx, import, wishes),
+                request => order(&request, keeper),
+            }
         }
         Err(error) => Answer::Failed { why: format!("not understood: {error}") },
     };
@@ -138,6 +162,23 @@ pub fn order(request: &Request, keeper: &Sender<store::Input<Released>>) -> Answ
             Ok(forgotten) => Answer::Done { count: forgotten.records },
             Err(why) => Answer::Failed { why },
         },
+        Request::Reconcile { .. } => Answer::Failed { why: "the keeper reads no call detail records".to_owned() },
+    }
+}
+
+fn reconcile(since_ms: i64, pbx: Option<String>, import: bool, wishes: Option<&Sender<Wish>>) -> Answer {
+    let (answer, reports) = bounded(1);
+    let wish = Wish::Check { since_ms, pbx, import, answer };
+    let asked = match wishes {
+        None => Err("no exchange of the running service has call detail records; does it need a restart?".to_owned()),
+        Some(wishes) => wishes.try_send(wish).map_err(|_| "too much is being compared already".to_owned()),
+    };
+    let done = asked.and_then(|()| {
+        reports.recv_timeout(LONGEST_ORDER).map_err(|_| "it takes too long: choose a shorter period".to_owned())?
+    });
+    match done {
+        Ok(reports) => Answer::Reports { reports },
+        Err(why) => Answer::Failed { why },
     }
 }
 

@@ -13,6 +13,7 @@ pub mod dialplan;
 pub mod links;
 pub mod process;
 pub mod queues;
+pub mod reconcile;
 mod reload;
 mod senders;
 mod watch;
@@ -41,6 +42,7 @@ use dialplan::Dialplan;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
+use reconcile::Reconciler;
 use window::{Exchange, Watched, Window};
 
 /// How long stopping may take; systemd kills after 90 s by default, the unit file says 30.
@@ -79,6 +81,9 @@ pub struct Service {
     /// What the window wants to know of the main thread.
     questions: Receiver<Sender<Watched>>,
     senders: Vec<Thread>,
+    /// Absent where no exchange has call detail records.
+    reconcile: Option<Arc<Sender<reconcile::Wish>>>,
+    reconcile_thread: Option<Thread>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -133,10 +138,18 @@ impl Service {
         let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
+        let (wish_sender, wishes) = bounded(queues::WISHES.capacity);
+        let with_cdr = reconcile::exchanges(&config);
+        let reconcile = (!with_cdr.is_empty()).then(|| Arc::new(wish_sender));
         let plan = Plan {
             destinations: Vec::new(),
             follow_up_days: config.calls.follow_up_days,
-            release: release(Arc::downgrade(&links), notice_sender.clone(), Arc::clone(&feed)),
+            release: release(Ways {
+                links: Arc::downgrade(&links),
+                notices: notice_sender.clone(),
+                feed: Arc::clone(&feed),
+                wishes: reconcile.as_ref().map(Arc::downgrade),
+            }),
             alarms: alarm_sender,
             clock: Now::read,
             seed: seed(),
@@ -147,6 +160,22 @@ impl Service {
             opened.keep(plan).map_err(|error| Fault::system("no thread for the database", &error))?;
         let link_key = window::link_key(&config.store.path, &inputs)
             .map_err(|error| Fault::system("no random numbers", &error))?;
+        let reconcile_thread = match &reconcile {
+            None => None,
+            Some(_) => {
+                let thread = Reconciler {
+                    exchanges: with_cdr,
+                    rules: config.rules(),
+                    at: config.reconcile.time().ok().flatten(),
+                    zone: config.zone(),
+                    keep_days: config.store.keep_days,
+                    database: config.store.path.clone(),
+                    keeper: inputs.clone(),
+                };
+                let thread = Thread::start("reconcile", move || thread.run(&wishes));
+                Some(thread.map_err(|error| Fault::system("no thread for call detail records", &error))?)
+            }
+        };
         let links_of_recordings = recording_link(&config, &link_key);
         let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings)
             .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
@@ -207,7 +236,7 @@ impl Service {
             }
             let _ = feed.set(http.feed());
         }
-        let control = control::Control::listen(&config.store.path, inputs.clone())
+        let control = control::Control::listen(&config.store.path, inputs.clone(), reconcile.as_deref().cloned())
             .map_err(|error| Fault::system("cannot listen for the command line", &error))?;
         Ok(Self {
             config,
@@ -223,6 +252,8 @@ impl Service {
             feed,
             questions,
             senders,
+            reconcile,
+            reconcile_thread,
             control,
             outcomes,
             request_log,
@@ -260,6 +291,9 @@ impl Service {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
         }
+        // Nobody wishes for anything any more; what it was about to store is stored.
+        drop(self.reconcile);
+        self.reconcile_thread.into_iter().for_each(&mut join);
         drop(self.keeper_inputs);
         drop(self.outcomes);
         while !self.keeper.is_finished() && Instant::now() < until {
@@ -280,8 +314,17 @@ impl Service {
     }
 }
 
+/// Where what a commit released goes. Weak where the other end must be able to end before the keeper.
+struct Ways {
+    links: Weak<Links>,
+    notices: Sender<Notice>,
+    feed: Arc<OnceLock<Feed>>,
+    wishes: Option<Weak<Sender<reconcile::Wish>>>,
+}
+
 /// What the keeper does with what a commit released.
-fn release(links: Weak<Links>, notices: Sender<Notice>, feed: Arc<OnceLock<Feed>>) -> Box<dyn FnMut(Released) + Send> {
+fn release(ways: Ways) -> Box<dyn FnMut(Released) + Send> {
+    let Ways { links, notices, feed, wishes } = ways;
     Box::new(move |released| match released {
         Released::Ask { pbx, action_id, action } => match links.upgrade() {
             Some(links) => links.ask(pbx, action_id, action),
@@ -295,6 +338,12 @@ fn release(links: Weak<Links>, notices: Sender<Notice>, feed: Arc<OnceLock<Feed>
             if let Some(feed) = feed.get() {
                 // Too busy: the next state overtakes this one.
                 let _ = feed.tell(Happened::Request { request, state, reason });
+            }
+        }
+        Released::Resynced(pbx) => {
+            if let Some(wishes) = wishes.as_ref().and_then(Weak::upgrade) {
+                // Full: this period is looked through again tonight.
+                let _ = wishes.try_send(reconcile::Wish::Fill(pbx));
             }
         }
         Released::Placed(done) => done(Ok(())),
