@@ -35,6 +35,13 @@ impl Now {
     }
 }
 
+/// Milliseconds since the machine was started, counted also while it slept or this process was stopped: what a lease is
+/// measured by.
+pub fn boot_ms() -> u64 {
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    u64::try_from(at.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(at.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
 /// RFC 3339 in UTC with milliseconds, as every record writes a time.
 pub fn rfc3339(wall_ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(wall_ms) {

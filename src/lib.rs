@@ -16,11 +16,13 @@
 //! 1. [`asterisk`], the vocabulary: ids, channel names, statuses, events, actions.
 //! 2. [`call`], the core: what is going on and what follows. [`call::record`] is what everybody else sees of a call.
 //! 3. [`outbox`]: what must reach whom, when to try again, when to give up.
-//! 4. The adapters, which never know each other: [`ami`] (Asterisk), [`store`] (the database), [`crm`] (the CRMs).
+//! 4. The adapters, which never know each other: [`ami`] (Asterisk), [`store`] (the database), [`crm`] (the CRMs),
+//!    [`recordings`] (the files of what was said).
 //! 5. The shell: [`config`] puts the settings together, [`daemon`] wires threads and queues ([`daemon::queues`] has all of
 //!    them in a table), [`cli`] has the commands.
 //!
-//! [`clock`], [`phone`] (numbers), [`secret`], [`sign`] and [`threads`] are leaves, which everybody may use.
+//! [`clock`], [`lease`] (who of two connectors may write), [`phone`] (numbers), [`recording_file`] (where one lies), [`secret`],
+//! [`sign`] and [`threads`] are leaves, which everybody may use.
 //!
 //! # What always holds
 //!
@@ -44,8 +46,11 @@ pub mod config;
 pub mod crm;
 pub mod daemon;
 pub mod http;
+pub mod lease;
 pub mod outbox;
 pub mod phone;
+pub mod recording_file;
+pub mod recordings;
 pub mod secret;
 pub mod sign;
 pub mod store;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Each folder (or file) of `src/`, and which others it may name. Everybody may name himself and the leaves.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("asterisk", &[]),
     ("call", &["asterisk"]),
     ("outbox", &["call", "asterisk"]),
@@ -14,14 +14,18 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("cdr", &["asterisk", "call"]),
     ("crm", &["asterisk", "call", "outbox"]),
     ("store", &["asterisk", "call", "outbox"]),
-    ("config", &["asterisk", "call", "outbox", "ami", "agi", "cdr", "http", "crm", "store"]),
-    ("daemon", &["asterisk", "call", "outbox", "ami", "agi", "cdr", "http", "crm", "store", "config"]),
-    ("cli", &["asterisk", "call", "outbox", "ami", "agi", "cdr", "http", "crm", "store", "config", "daemon"]),
+    ("recordings", &["asterisk", "call", "outbox"]),
+    ("config", &["asterisk", "call", "outbox", "ami", "agi", "cdr", "http", "crm", "store", "recordings"]),
+    ("daemon", &["asterisk", "call", "outbox", "ami", "agi", "cdr", "http", "crm", "store", "recordings", "config"]),
+    (
+        "cli",
+        &["asterisk", "call", "outbox", "ami", "agi", "cdr", "http", "crm", "store", "recordings", "config", "daemon"],
+    ),
     ("main", &["cli"]),
 ];
 
 /// Small things everybody may use; they use only each other.
-const LEAVES: [&str; 6] = ["client", "clock", "phone", "threads", "secret", "sign"];
+const LEAVES: [&str; 8] = ["client", "clock", "lease", "phone", "recording_file", "threads", "secret", "sign"];
 
 /// Folders that decide and do nothing, and what they must not name.
 const PURE: [&str; 3] = ["asterisk", "call", "outbox"];

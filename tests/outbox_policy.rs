@@ -289,3 +289,21 @@ fn a_destination_that_goes_down_while_singles_wait_goes_on_with_them() {
     assert_eq!(lane.want(at(until)), Some(Want::Probe));
     assert_eq!(lane.held(), 0);
 }
+
+#[test]
+fn what_another_connector_delivers_waits_untouched() {
+    let mut lane = Lane::new(2, 50);
+    let (fates, turn) = deliver(&mut lane, at(0), &[("a", 1)], &[row(1, 0)], Outcome::NotOurs);
+    assert_eq!((fates, turn), (vec![Fate::SendNewer], Turn::Same), "its row stays as it is");
+    assert!(!lane.holds("a"));
+    assert_eq!(lane.want(at(1)), None);
+    assert_eq!(lane.next_deadline(), None);
+    lane.deliver();
+    assert!(lane.want(at(2)).is_some());
+    // A destination that was down stays so meanwhile, and is tried when it is ours again.
+    deliver(&mut lane, at(3), &[("a", 1)], &[row(1, 0)], down("no"));
+    lane.withhold();
+    assert_eq!((lane.want(at(60_000)), lane.next_deadline()), (None, None));
+    lane.deliver();
+    assert_eq!(lane.want(at(60_000)), Some(Want::Probe));
+}

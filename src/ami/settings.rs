@@ -46,12 +46,12 @@ pub struct AsteriskSettings {
     /// The character set of caller names that are not UTF-8.
     #[serde(default)]
     pub charset: Option<String>,
-    /// IANA name of the zone it stands in, where that is not the office's.
-    #[serde(default)]
-    pub time_zone: Option<String>,
     /// The folder of its recordings, as this machine sees it.
     #[serde(default)]
     pub recordings: Option<PathBuf>,
+    /// IANA name of its time zone, if it is not the office's.
+    #[serde(default)]
+    pub time_zone: Option<String>,
     /// What a click-to-call rings first here, instead of `[click_to_call] channel`.
     #[serde(default)]
     pub channel: Option<String>,
@@ -117,15 +117,15 @@ impl AsteriskSettings {
         if self.audit_s != 0 && !(5..=3600).contains(&self.audit_s) {
             wrong("audit_s", format!("{} s: 5 to 3600 are allowed, or 0 for never", self.audit_s));
         }
+        if let Some(zone) = &self.time_zone
+            && let Err(error) = jiff::tz::TimeZone::get(zone)
+        {
+            wrong("time_zone", format!("no time zone {zone:?} ({error}): write it as Asia/Yekaterinburg"));
+        }
         if let Some(charset) = &self.charset
             && Charset::from_name(charset).is_none()
         {
             wrong("charset", format!("{charset:?} is not known; known are {}", Charset::NAMES));
-        }
-        if let Some(name) = &self.time_zone
-            && let Err(error) = jiff::tz::TimeZone::get(name)
-        {
-            wrong("time_zone", format!("no time zone {name:?} ({error}): write it as Europe/Moscow"));
         }
         if self.dial_prefix.contains(|c: char| !c.is_ascii_digit() && !"*#".contains(c)) {
             wrong("dial_prefix", format!("{:?} must be digits, * or #", self.dial_prefix));

@@ -331,7 +331,6 @@ impl Calls {
             }
             self.touch(key);
         }
-        self.click_progress(key);
     }
 
     /// Whether the phone talks now, and if so, whether the client hears it.

@@ -168,9 +168,6 @@ impl Calls {
         channel.ring_from = Some(wall);
         if channel.decides.is_some() {
             self.rang(key, uniqueid);
-        } else {
-            // A click's agent: his leg decides no phone, but whoever clicked wants to know.
-            self.click_progress(key);
         }
         self.touch(key);
     }
@@ -189,7 +186,7 @@ impl Calls {
         {
             queue.rang = true;
         }
-        self.click_progress(key);
+        self.touch(key);
     }
 
     pub(super) fn is_up(&mut self, key: Key, uniqueid: &Uniqueid) {
@@ -211,7 +208,6 @@ impl Calls {
         {
             click.agent_up = true;
         }
-        self.click_progress(key);
         self.touch(key);
     }
 

@@ -18,7 +18,7 @@ pub enum Effect {
     /// detail records know can be looked for once everything before this is committed.
     Resynced { pbx: PbxId },
     /// Tell whoever waits for this click-to-call how it stands.
-    RequestState { request: Text, state: RequestState, reason: Option<Text> },
+    Progress(Box<Progress>),
 }
 
 /// All that one input changed in one conversation; committed in one transaction.
@@ -34,6 +34,18 @@ pub struct Change {
     pub records: Vec<Record>,
 }
 
+/// How one click-to-call stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// The CRM that asked; its ids of requests are its own.
+    pub crm: Option<String>,
+    pub request: Text,
+    pub conversation: String,
+    pub state: RequestState,
+    /// Why it is over without a talk: the record's reason, else its status.
+    pub reason: Option<Text>,
+}
+
 /// How a click-to-call goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RequestState {
@@ -43,4 +55,18 @@ pub enum RequestState {
     Talking,
     Done,
     Failed,
+}
+
+impl RequestState {
+    /// As the wire writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::AgentRinging => "agent_ringing",
+            Self::CustomerRinging => "customer_ringing",
+            Self::Talking => "talking",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
 }

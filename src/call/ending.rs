@@ -66,8 +66,8 @@ impl Calls {
             && let Some(giver) = transfer.from_phone.and_then(|i| conversation.phones.get_mut(i))
             && giver.transferred_to.is_none()
         {
-            giver.transferred_to = Some(transfer.exten);
-            giver.transfer = Some(super::record::TransferKind::Blind);
+            giver.transferred_to = Some(transfer.exten).filter(|exten| !exten.is_empty());
+            giver.transfer = Some(transfer.kind);
         }
         let how = match conversation.ended_by {
             Some(EndedBy::Client) => "client",
@@ -82,7 +82,6 @@ impl Calls {
         }
         self.counts.conversations += 1;
         self.remind(linger_ms, Deadline::Forget(key));
-        self.click_progress(key);
         self.touch(key);
     }
 
@@ -279,16 +278,17 @@ pub(super) fn reason(conversation: &Conversation) -> Reason {
     }
 }
 
-/// A phone was ringing for the client when he left.
+/// A phone was being called for the client when he left: it rang, or it had been taken off and was asked for a key, or told
+/// who calls, before it was joined with him.
 fn rang_at_the_end(conversation: &Conversation) -> bool {
     let end = conversation.ended.unwrap_or(i64::MAX);
     let left = conversation.client_channels().filter_map(|c| c.asked_hangup.map(|(at, _)| at)).min().unwrap_or(end);
     conversation.channels.iter().any(|c| {
+        let until = if c.up_at.is_some() { c.hung_up } else { c.ring_until };
         c.decides.is_some()
-            && c.up_at.is_none()
             && !c.refused()
             && c.ring_from.is_some_and(|from| from <= left)
-            && c.ring_until.is_none_or(|until| until >= left)
+            && until.is_none_or(|until| until >= left)
     })
 }
 

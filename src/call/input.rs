@@ -19,8 +19,8 @@ pub enum Input {
     Tick,
     /// A CRM user clicked a number.
     PlaceCall(Box<PlaceCall>),
-    /// The clicker thought better of it.
-    CancelCall { request: Text },
+    /// The clicker thought better of it. Each CRM has its own ids of requests.
+    CancelCall { crm: Text, request: Text },
     /// The dialplan asked who a caller is and got an answer (FastAGI).
     CallerIdentified { pbx: PbxId, uniqueid: Uniqueid, client_id: Option<Text>, client_name: Option<Text> },
     /// An open conversation as it was stored before a restart of ours.

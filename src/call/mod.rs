@@ -31,7 +31,7 @@ pub mod transfer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub use effect::{Change, Effect, RequestState};
+pub use effect::{Change, Effect, Progress, RequestState};
 pub use input::{Input, PlaceCall};
 pub use model::Conversation;
 pub use record::Record;
@@ -59,7 +59,7 @@ pub(crate) struct Held {
     /// The store was told that it is over.
     closed: bool,
     /// What whoever clicked was told last.
-    pub(crate) told: Option<RequestState>,
+    pub(crate) told: Option<Progress>,
 }
 
 /// What has been counted; never reset.
@@ -122,7 +122,7 @@ impl Calls {
             Input::Over { pbx } => self.over(pbx),
             Input::Tick => {}
             Input::PlaceCall(call) => self.place_call(*call),
-            Input::CancelCall { request } => self.cancel_call(&request),
+            Input::CancelCall { crm, request } => self.cancel_call(&crm, &request),
             Input::CallerIdentified { pbx, uniqueid, client_id, client_name } => {
                 self.caller_identified(pbx, &uniqueid, client_id, client_name);
             }
@@ -348,6 +348,11 @@ impl Calls {
             let absorbed = std::mem::take(&mut held.absorbed);
             let records = render::changed(&mut held.conversation, &self.rules, wall);
             let conversation = &held.conversation;
+            let progress = originate::progress(conversation);
+            if progress.is_some() && progress != held.told {
+                held.told.clone_from(&progress);
+                self.effects.extend(progress.map(|progress| Effect::Progress(Box::new(progress))));
+            }
             for id in &absorbed {
                 self.effects.push(Effect::Save(Box::new(Change {
                     conversation: id.clone(),

@@ -309,7 +309,7 @@ pub struct RecordingRun {
     pub channel: Option<Uniqueid>,
 }
 
-/// A blind transfer (or Redirect) whose target has not taken the client yet.
+/// A transfer (or Redirect) whose target has not taken the client yet.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PendingTransfer {
     /// Who gave the client away, and his phone in this conversation.
@@ -320,6 +320,12 @@ pub struct PendingTransfer {
     /// A phone was tried for it.
     #[serde(default)]
     pub tried: bool,
+    #[serde(default = "blind")]
+    pub kind: TransferKind,
+}
+
+fn blind() -> TransferKind {
+    TransferKind::Blind
 }
 
 /// A Dial seen on a Local channel's far end before anything said who is behind the near one.

@@ -4,9 +4,9 @@
 //! call. What OriginateResponse says is only how the agent's leg fared; the customer's fate is an ordinary dial.
 
 use super::input::PlaceCall;
-use super::model::{Click, Fate, Party, PhoneKey, Role};
-use super::record::Direction;
-use super::{Calls, Deadline, Effect, Key, RequestState};
+use super::model::{Channel, Click, Conversation, Fate, Party, PhoneKey, Role};
+use super::record::{Direction, Reason, Record};
+use super::{Calls, Deadline, Effect, Key, Progress, RequestState};
 use crate::asterisk::channel::Half;
 use crate::asterisk::{Action, ActionId, ChannelName, Originate, PbxId, Text, Uniqueid};
 
@@ -176,7 +176,7 @@ impl Calls {
                 channel.phone = phone;
             }
         }
-        self.click_progress(key);
+        self.touch(key);
     }
 
     /// Once agent and number are known, the record is there, before any phone rings.
@@ -291,7 +291,6 @@ impl Calls {
             click.timed_out = reason == 3;
         }
         self.establish_click(key);
-        self.click_progress(key);
         self.end_if_empty(key);
         self.touch(key);
     }
@@ -328,7 +327,7 @@ impl Calls {
     /// No word of an Originate, long after its time-out: its answer was lost.
     pub(super) fn originate_overdue(&mut self, key: Key) {
         let Some(held) = self.held.get_mut(&key) else { return };
-        let empty = !held.conversation.channels.iter().any(super::model::Channel::is_live);
+        let empty = !held.conversation.channels.iter().any(Channel::is_live);
         if let Some(click) = &mut held.conversation.click
             && empty
             && held.conversation.ended.is_none()
@@ -339,9 +338,11 @@ impl Calls {
         }
     }
 
-    pub(super) fn cancel_call(&mut self, request: &Text) {
+    pub(super) fn cancel_call(&mut self, crm: &Text, request: &Text) {
         let found = self.held.iter().find(|(_, h)| {
-            h.conversation.ended.is_none() && h.conversation.click.as_ref().is_some_and(|c| *c.request == **request)
+            h.conversation.ended.is_none()
+                && h.conversation.crm.as_deref() == Some(crm)
+                && h.conversation.click.as_ref().is_some_and(|c| *c.request == **request)
         });
         let Some((key, held)) = found else { return };
         let (key, pbx) = (*key, held.conversation.pbx_id);
@@ -363,39 +364,8 @@ impl Calls {
         self.touch(key);
     }
 
-    /// Tells whoever clicked how it goes, when that has changed.
-    pub(super) fn click_progress(&mut self, key: Key) {
-        let Some(held) = self.held.get(&key) else { return };
-        let conversation = &held.conversation;
-        let Some(click) = conversation.click.as_ref().filter(|c| !c.request.is_empty()) else { return };
-        let customer_rings = conversation.channels.iter().any(|c| c.decides.is_some() && c.rings());
-        let agent_rings = conversation
-            .channels
-            .iter()
-            .any(|c| c.decides.is_none() && c.rings() && c.extension() == click.agent.as_deref());
-        let talks = conversation.phones.iter().any(|p| p.talk_from.is_some());
-        let state = if conversation.is_over() {
-            if conversation.was_answered() { RequestState::Done } else { RequestState::Failed }
-        } else if talks {
-            RequestState::Talking
-        } else if customer_rings {
-            RequestState::CustomerRinging
-        } else if agent_rings {
-            RequestState::AgentRinging
-        } else {
-            return;
-        };
-        let reason = conversation.published.first().and_then(|r| r.reason).map(|r| Text::from(r.as_str()));
-        let request = Text::from(click.request.as_str());
-        let held = self.held.get_mut(&key).expect("it was found above");
-        if held.told != Some(state) {
-            held.told = Some(state);
-            self.effect(Effect::RequestState { request, state, reason });
-        }
-    }
-
     /// What the agent's own phone did, for the reason of a cancelled click-to-call.
-    pub(super) fn agents_fate(conversation: &super::model::Conversation) -> Fate {
+    pub(super) fn agents_fate(conversation: &Conversation) -> Fate {
         let Some(click) = &conversation.click else { return Fate::Trying };
         if click.agent_up {
             return Fate::Answered;
@@ -415,4 +385,33 @@ impl Calls {
         }
         fate
     }
+}
+
+/// How the click-to-call that `conversation` is goes, by its channels and its records as published.
+pub(super) fn progress(conversation: &Conversation) -> Option<Progress> {
+    let click = conversation.click.as_ref().filter(|click| !click.request.is_empty())?;
+    let customer_rings = || conversation.channels.iter().any(|c| c.decides.is_some() && c.rings());
+    // The agent's leg decides no phone, but whoever clicked wants to know.
+    let is_agents = |c: &Channel| c.decides.is_none() && c.extension() == click.agent.as_deref();
+    let agent_rings = || conversation.channels.iter().any(|c| is_agents(c) && c.rings());
+    let state = if conversation.is_over() {
+        if conversation.was_answered() { RequestState::Done } else { RequestState::Failed }
+    } else if conversation.phones.iter().any(|phone| phone.talk_from.is_some()) {
+        RequestState::Talking
+    } else if customer_rings() {
+        RequestState::CustomerRinging
+    } else if agent_rings() {
+        RequestState::AgentRinging
+    } else {
+        return None;
+    };
+    let why = |record: &Record| record.reason.map_or(record.status.as_str(), Reason::as_str);
+    let reason = conversation.published.first().filter(|_| state == RequestState::Failed).map(|r| Text::from(why(r)));
+    Some(Progress {
+        crm: conversation.crm.clone(),
+        request: Text::from(click.request.as_str()),
+        conversation: conversation.id.clone(),
+        state,
+        reason,
+    })
 }

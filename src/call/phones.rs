@@ -231,7 +231,7 @@ impl Conversation {
         if let Some(transfer) = &mut self.pending_transfer {
             transfer.tried = true;
             let transfer = transfer.clone();
-            self.mark_transfer(&transfer.from, transfer.from_phone, index, TransferKind::Blind);
+            self.mark_transfer(&transfer.from, transfer.from_phone, index, transfer.kind);
         }
     }
 

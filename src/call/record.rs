@@ -64,6 +64,17 @@ pub enum Direction {
     Internal,
 }
 
+impl Direction {
+    /// As the record writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Outgoing => "outgoing",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -81,6 +92,20 @@ impl Status {
     /// Nothing more will happen to the phone this record is about, unless it is tried again.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Ringing | Self::InProgress)
+    }
+
+    /// As the record writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ringing => "ringing",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Missed => "missed",
+            Self::NoAnswer => "no_answer",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
     }
 }
 
@@ -170,6 +195,8 @@ pub enum RecordingState {
     Deleted,
     /// The folder is not there now (not mounted).
     Unavailable,
+    /// The file holds no sound, only a header: there is nothing to play.
+    Empty,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -6,7 +6,9 @@
 use super::Calls;
 use super::ending;
 use super::model::{Conversation, Fate, Phone, PhoneKey, QueueVisit, RecordingRun, Role};
-use super::record::{Direction, EndedBy, FollowUp, Moment, Reason, Record, Recording, Source, Span, Status, Step};
+use super::record::{
+    Direction, EndedBy, FollowUp, Moment, Reason, Record, Recording, RecordingState, Source, Span, Status, Step,
+};
 use super::rules::{RecordKind, Rules};
 
 /// The parts of one conversation's hang-up come within this time.
@@ -487,7 +489,8 @@ impl View<'_> {
                 id: run.id.clone(),
                 file: run.file.clone(),
                 started_at: Moment(run.from),
-                state: None,
+                // What becomes of the file afterwards is not seen in events.
+                state: run.until.is_none().then_some(RecordingState::Recording),
                 size: None,
             })
             .collect()

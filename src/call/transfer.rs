@@ -7,7 +7,7 @@ use super::model::{Conversation, Fate, PendingTransfer, PhoneKey, Role, Stage};
 use super::record::{Direction, StepKind, TransferKind, step};
 use super::{Calls, Held, Key};
 use crate::asterisk::event::AttendedTransfer;
-use crate::asterisk::{Leg, PbxId, Uniqueid};
+use crate::asterisk::{BridgeId, Leg, PbxId, Uniqueid};
 
 /// Who gives a call away by attended transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,8 +33,13 @@ impl Calls {
             phone.gave_away = true;
         }
         conversation.step(step(StepKind::Transfer, wall).who(giver.name.clone()).to(exten.to_owned()).how("blind"));
-        conversation.pending_transfer =
-            Some(PendingTransfer { from: giver.name, from_phone: giver.phone, exten: exten.to_owned(), tried: false });
+        conversation.pending_transfer = Some(PendingTransfer {
+            from: giver.name,
+            from_phone: giver.phone,
+            exten: exten.to_owned(),
+            tried: false,
+            kind: TransferKind::Blind,
+        });
         self.touch(key);
     }
 
@@ -42,7 +47,8 @@ impl Calls {
     /// `DIALSTATUS` says that a Dial ran there, and BlindTransfer for whom.
     pub(super) fn target_unreachable(&mut self, key: Key, dialler: &Uniqueid) {
         let wall = self.wall();
-        let waiting = self.conversation(key).pending_transfer.as_ref().filter(|t| !t.tried);
+        let waiting = self.conversation(key).pending_transfer.as_ref();
+        let waiting = waiting.filter(|t| !t.tried && t.kind == TransferKind::Blind);
         let Some(exten) = waiting.map(|t| t.exten.clone()) else { return };
         let target =
             if self.rules.numbers.is_extension(&exten) { PhoneKey::Extension(exten) } else { PhoneKey::Outside(exten) };
@@ -95,6 +101,21 @@ impl Calls {
             self.join(into, other, Some(Giver { name: name.clone(), phone }));
             main = Some(into);
         }
+        if let Some(transferee) = transfer.transferee.as_ref().filter(|_| &*transfer.dest_type == "App") {
+            self.takes_place(pbx, &transferee.uniqueid, second);
+        }
+    }
+
+    /// Where the transferer was in an application (a conference), the client is put into his place without a BridgeLeave of
+    /// the one and a BridgeEnter of the other.
+    fn takes_place(&mut self, pbx: PbxId, client: &Uniqueid, transferer: &Uniqueid) {
+        let Some((other, channel)) = self.channel(pbx, transferer) else { return };
+        let Some(bridge) = channel.bridge.as_deref().map(BridgeId::new) else { return };
+        let Some(kind) = self.bridges.get(&(pbx, bridge.clone())).map(|b| b.kind) else { return };
+        let Some(key) = self.find(pbx, client) else { return };
+        self.leaves_every_bridge(pbx, other, transferer);
+        self.leaves_every_bridge(pbx, key, client);
+        self.enter(pbx, key, bridge, kind, client);
     }
 
     /// Each has a client of its own who called us: they stay two calls, whoever brings the two together.
@@ -344,6 +365,16 @@ impl Calls {
             if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
                 phone.gave_away = true;
             }
+            // Given away while the target rings, waits in a queue or sits in a conference: who takes the client shows later.
+            if taker.is_none_or(|i| conversation.phones[i].answered.is_none()) {
+                conversation.pending_transfer = Some(PendingTransfer {
+                    from: giver.name,
+                    from_phone: giver.phone,
+                    exten: joined.to.take().unwrap_or_default(),
+                    tried: taker.is_some(),
+                    kind: TransferKind::Attended,
+                });
+            }
         }
         self.end_if_empty(main);
         self.touch(main);
@@ -467,8 +498,13 @@ impl Calls {
         let Some(from) = phone.key.as_ref().map(|k| k.name().to_owned()) else { return };
         conversation.phones[index].gave_away = true;
         conversation.step(step(StepKind::Transfer, wall).who(from.clone()).to(next.name().to_owned()).how("blind"));
-        conversation.pending_transfer =
-            Some(PendingTransfer { from, from_phone: Some(index), exten: next.name().to_owned(), tried: false });
+        conversation.pending_transfer = Some(PendingTransfer {
+            from,
+            from_phone: Some(index),
+            exten: next.name().to_owned(),
+            tried: false,
+            kind: TransferKind::Blind,
+        });
     }
 }
 

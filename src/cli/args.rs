@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::reconcile::Wanted;
+use super::setup::Flags;
 
 /// What the user asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +30,7 @@ pub enum Command {
     Forget { number: String, yes: bool },
     Reconcile(Wanted),
     Password,
+    Setup(Box<Flags>),
     Demo { fast: bool, json: bool },
     Help { topic: Option<String> },
     Version,
@@ -85,6 +87,27 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Line, BadLine>
     Ok(line)
 }
 
+const SETUP_OPTIONS: [&str; 18] = [
+    "--yes",
+    "-y",
+    "--pbx",
+    "--crm",
+    "--no-crm",
+    "--no-reload",
+    "--no-doctor",
+    "--asterisk-root",
+    "--asterisk-conf",
+    "--host",
+    "--port",
+    "--username",
+    "--ami-secret-file",
+    "--region",
+    "--records",
+    "--crm-kind",
+    "--crm-url",
+    "--crm-secret-file",
+];
+
 /// Everything that any command takes; what a command does not know is complained of.
 #[derive(Default)]
 struct Options {
@@ -99,6 +122,7 @@ struct Options {
     pbx: Option<String>,
     crm: Option<String>,
     seconds: Option<u64>,
+    setup: Flags,
     plain: Vec<OsString>,
 }
 
@@ -121,9 +145,31 @@ impl Options {
             "--seconds" => self.seconds = Some(words.number(option)?),
             "--pbx" => self.pbx = Some(words.text(option)?),
             "--crm" => self.crm = Some(words.text(option)?),
-            _ => return Err(BadLine(format!("no such option: {option}"))),
+            _ => self.take_for_setup(option, words)?,
         }
         self.given.push(option.to_owned());
+        Ok(())
+    }
+
+    fn take_for_setup(&mut self, option: &str, words: &mut Words) -> Result<(), BadLine> {
+        let setup = &mut self.setup;
+        match option {
+            "--no-crm" => setup.no_crm = true,
+            "--no-reload" => setup.no_reload = true,
+            "--no-doctor" => setup.no_doctor = true,
+            "--port" => setup.port = Some(words.number(option)?),
+            "--asterisk-root" => setup.asterisk_root = Some(words.value(option)?.into()),
+            "--asterisk-conf" => setup.asterisk_conf = Some(words.value(option)?.into()),
+            "--ami-secret-file" => setup.ami_secret_file = Some(words.value(option)?.into()),
+            "--crm-secret-file" => setup.crm_secret_file = Some(words.value(option)?.into()),
+            "--host" => setup.host = Some(words.text(option)?),
+            "--username" => setup.username = Some(words.text(option)?),
+            "--region" => setup.region = Some(words.text(option)?),
+            "--records" => setup.records = Some(words.text(option)?),
+            "--crm-kind" => setup.crm_kind = Some(words.text(option)?),
+            "--crm-url" => setup.crm_url = Some(words.text(option)?),
+            _ => return Err(BadLine(format!("no such option: {option}"))),
+        }
         Ok(())
     }
 
@@ -174,6 +220,11 @@ impl Options {
             "password" => {
                 self.knows(name, &[])?;
                 Command::Password
+            }
+            "setup" => {
+                self.knows(name, &SETUP_OPTIONS)?;
+                let (yes, pbx, crm) = (self.yes, self.pbx.take(), self.crm.take());
+                Command::Setup(Box::new(Flags { yes, pbx, crm, ..std::mem::take(&mut self.setup) }))
             }
             "demo" => {
                 self.knows(name, &["--fast", "--json"])?;
@@ -308,6 +359,11 @@ mod tests {
         assert_eq!(command("outbox retry"), Command::OutboxRetry { record: None, crm: None });
         let query = CallsQuery { missed: true, since: Some("2h".to_owned()), ..CallsQuery::default() };
         assert_eq!(command("calls --missed --since 2h"), Command::Calls(query));
+        let Command::Setup(flags) = command("setup --yes --region RU --port 5039 --asterisk-root /srv/pbx") else {
+            panic!("setup")
+        };
+        assert!(flags.yes && flags.region.as_deref() == Some("RU") && flags.port == Some(5039));
+        assert_eq!(flags.asterisk_root, Some("/srv/pbx".into()));
         assert_eq!(command("demo --help"), Command::Help { topic: Some("demo".to_owned()) });
         assert_eq!(command("--help"), Command::Help { topic: None });
         assert_eq!(command("--version"), Command::Version);
@@ -319,6 +375,7 @@ mod tests {
             ("dance", "no such command: dance"),
             ("run --fast", "run has no option --fast"),
             ("demo --faster", "no such option: --faster"),
+            ("run --region RU", "run has no option --region"),
             ("demo --fast=yes", "--fast takes no value"),
             ("calls --since", "--since needs a value"),
             ("calls --limit many", "--limit needs a number, not many"),

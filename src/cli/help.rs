@@ -12,7 +12,7 @@ pub struct Topic {
 }
 
 /// Every command, in the order of the list.
-pub const TOPICS: [Topic; 14] = [
+pub const TOPICS: [Topic; 15] = [
     Topic {
         name: "run",
         synopsis: "run",
@@ -20,6 +20,32 @@ pub const TOPICS: [Topic; 14] = [
         details: "Connects to every [[asterisk]] of the configuration, keeps the calls in the local database and delivers \
 them to every [[crm]].
 SIGTERM ends it in order, SIGHUP makes it read its configuration again without dropping a call.",
+    },
+    Topic {
+        name: "setup",
+        synopsis: "setup [OPTIONS]",
+        brief: "makes the first configuration, and Asterisk's side of it",
+        details: "Asks what it cannot find out. Finds Asterisk on this machine, writes its manager account with a new secret, switches \
+call records over the manager interface on, puts the pieces of dialplan beside, writes the configuration, has Asterisk read \
+its files again and says what is left to do. Files that are there are only changed where needed, after asking, and a copy is \
+kept. Of FreePBX only files that end in _custom.conf are touched. Where Asterisk runs elsewhere, its files are put into \
+for-asterisk/ beside the configuration. Once more, it keeps what it finds and changes what is said.
+--yes                   ask nothing: what is not said is found, or kept as it is
+--region RU             the country whose numbers you dial; has no default
+--host HOST --port N    where Asterisk's manager interface is (127.0.0.1, or as manager.conf says)
+--username NAME         its account (pinconnector)
+--ami-secret-file FILE  the account's secret, instead of the one that is there or a new one
+--pbx NAME              name of the exchange (office)
+--records KIND          per-phone or per-call
+--crm-kind KIND         calls (vTiger with our module), pbxmanager (vTiger as it is), webhook, none
+--crm-url URL           where it is
+--crm-secret-file FILE  the secret it has; else one is made, to be entered there
+--crm NAME              its name (vtiger)
+--no-crm                leave the CRM out of it
+--no-reload             do not have Asterisk read its files again
+--no-doctor             do not try everything afterwards
+--asterisk-root DIR     Asterisk's machine is this folder (a chroot, a container)
+--asterisk-conf DIR     its configuration is there, within that root (/etc/asterisk)",
     },
     Topic {
         name: "check",

@@ -6,11 +6,13 @@ mod capture;
 mod check;
 mod demo;
 pub mod help;
+mod host;
 mod logger;
 mod orders;
 mod password;
 pub mod reconcile;
 mod replay;
+pub mod setup;
 mod show;
 
 use std::ffi::OsString;
@@ -109,6 +111,7 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
         Command::Reconcile(wanted) => reconcile::reconcile(&config()?, &wanted),
+        Command::Setup(flags) => setup::setup(file, &flags),
         Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {
             None => help::overview(),

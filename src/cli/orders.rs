@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::{Failure, calls, print, show};
 use crate::config::Config;
+use crate::crm::Kind;
+use crate::daemon::TO_FORGET;
 use crate::daemon::control::{self, Answer, Request};
 use crate::daemon::process::exit;
 use crate::store::Desk;
@@ -156,6 +158,15 @@ fn without_service(config: &Config, request: &Request) -> Result<Answer, Failure
         // Has a command of its own.
         Request::Reconcile { .. } => Ok(0),
         Request::Forget { number } => {
+            // The CRMs are told by the next service.
+            let told = config
+                .crm
+                .iter()
+                .filter(|section| section.kind == Kind::Calls)
+                .try_for_each(|section| desk.save_setting(&format!("{TO_FORGET}{} {number}", section.name), "1"));
+            if let Err(error) = told {
+                return Ok(Answer::Failed { why: error.to_string() });
+            }
             desk.forget(&number, crate::clock::Now::read()).map(|forgotten| forgotten.records)
         }
     };

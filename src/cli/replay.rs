@@ -110,10 +110,7 @@ impl Playing {
                     }
                 }
                 // Nobody is there to be asked or told.
-                Effect::Resynced { .. }
-                | Effect::Ask { .. }
-                | Effect::AskAfterCommit { .. }
-                | Effect::RequestState { .. } => {}
+                Effect::Resynced { .. } | Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::Progress(_) => {}
             }
         }
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::call::record::{Direction, Moment, Reason, Record, Span, Step, StepKind};
+use crate::call::record::{Direction, Moment, Reason, Record, RecordingState, Span, Step, StepKind};
 
 /// Nothing wider is needed; what is longer is cut with an ellipsis.
 const WIDEST_COLUMN: usize = 40;
@@ -121,8 +121,11 @@ pub fn how(record: &Record) -> String {
     if record.click_to_call {
         parts.push("click-to-call".to_owned());
     }
-    if !record.recordings.is_empty() {
-        parts.push("recorded".to_owned());
+    let sounds = record.recordings.iter().filter(|recording| recording.state != Some(RecordingState::Empty));
+    match sounds.map(|recording| recording.state).max_by_key(|state| *state != Some(RecordingState::Deleted)) {
+        Some(Some(RecordingState::Deleted)) => parts.push("recording deleted".to_owned()),
+        Some(_) => parts.push("recorded".to_owned()),
+        None => {}
     }
     parts.join(", ")
 }

@@ -10,6 +10,8 @@ use super::problem::Problem;
 use crate::crm::settings::problems_between;
 use crate::crm::{self, Crm};
 use crate::phone::{EndpointPattern, Numbers};
+use crate::store::StoreKind;
+use crate::store::settings::HISTORY;
 
 /// Who may read and write the file.
 pub fn file_mode(file: &Path, holds_secrets: bool, problems: &mut Vec<Problem>) {
@@ -34,6 +36,11 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
     asterisk(config, document, &mut found);
     crms(config, document, &mut found);
     window(config, document, &mut found);
+    store(config, document, &mut found);
+    for (key, text) in config.recordings.problems(config.store.keep_days) {
+        let line = document.section_line("recordings", 0);
+        found.push(Problem::error(&format!("[recordings] {key}"), text).at_line(line));
+    }
     document.problems.append(&mut found);
     document.problems.sort_by_key(|problem| problem.line.unwrap_or(0));
 }
@@ -142,6 +149,19 @@ fn window(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
             };
             found.push(told.at_line(document.section_line(section, 0)));
         }
+    }
+}
+
+fn store(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    let line = document.section_line("store", 0);
+    for problem in config.store.problems(config.calls.follow_up_days) {
+        found.push(Problem::error(&format!("[store] {}", problem.key), problem.message).at_line(line));
+    }
+    if config.store.kind == StoreKind::Mongodb
+        && let Some(nth) = config.crm.iter().position(|section| section.name == HISTORY)
+    {
+        let text = "the history in MongoDB has this name in the outbox: give the CRM another";
+        found.push(Problem::error("[[crm]] name", text).at_line(document.section_line("crm", nth)));
     }
 }
 

@@ -10,7 +10,7 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 pub use problem::{BadConfig, Problem, Severity};
-pub use sections::{AlertSettings, CallsSettings, LogSettings, ReconcileSettings, RecordingsSettings, RecordsKind};
+pub use sections::{AlertSettings, CallsSettings, LogSettings, ReconcileSettings, RecordsKind};
 
 use document::Document;
 
@@ -20,6 +20,7 @@ use crate::cdr::CdrSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
 use crate::phone::NumbersSettings;
+use crate::recordings::RecordingsSettings;
 use crate::store;
 
 /// Where the configuration is looked for if the command line does not say.
@@ -139,12 +140,6 @@ impl Config {
         Ok(self)
     }
 
-    /// The time zone of the nth exchange.
-    pub fn zone_of(&self, exchange: usize) -> jiff::tz::TimeZone {
-        let own = self.asterisk.get(exchange).and_then(|section| section.time_zone.as_ref());
-        own.and_then(|name| jiff::tz::TimeZone::get(name).ok()).unwrap_or_else(|| self.zone())
-    }
-
     /// The office's time zone.
     pub fn zone(&self) -> jiff::tz::TimeZone {
         match &self.time_zone {
@@ -152,5 +147,11 @@ impl Config {
             Some(name) => jiff::tz::TimeZone::get(name).unwrap_or(jiff::tz::TimeZone::UTC),
             None => jiff::tz::TimeZone::system(),
         }
+    }
+
+    /// The time zone of one exchange: its own, or the office's.
+    pub fn zone_of(&self, exchange: &AsteriskSettings) -> jiff::tz::TimeZone {
+        let own = exchange.time_zone.as_deref().and_then(|name| jiff::tz::TimeZone::get(name).ok());
+        own.unwrap_or_else(|| self.zone())
     }
 }

@@ -40,14 +40,6 @@ pub enum RecordsKind {
     PerCall,
 }
 
-/// `[recordings]`: where files are looked for that are no longer where Asterisk put them.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RecordingsSettings {
-    /// Folders below `[[asterisk]] recordings`, as `"{year}/{month}/{day}"`.
-    pub search: Vec<String>,
-}
-
 /// `[reconcile]`: when the calls are compared with what Asterisk wrote of them.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

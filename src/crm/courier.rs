@@ -7,13 +7,15 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::answer::Fault;
 use super::calls_module::{
-    Command, CommandDone, Commands, Heartbeat, HeartbeatAnswer, MAX_WAIT_S, RequestProgress, ask,
+    Command, CommandDone, Commands, Forget, Heartbeat, HeartbeatAnswer, MAX_WAIT_S, RequestProgress, ask,
 };
 use super::client::Client;
+use crate::call::record::Moment;
+use crate::clock::Now;
 
 /// Waits between tries while the CRM is away: the first, and the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -35,6 +37,18 @@ pub struct Fetched {
     /// Name of the `[[crm]]` section.
     pub crm: String,
     pub command: Command,
+    /// The CRM's clock when it answered; ours, where it does not say.
+    pub answered_at: Moment,
+    /// When that was.
+    pub at: Instant,
+}
+
+impl Fetched {
+    /// Whether a moment of the CRM's clock has passed by now; how far that is off ours plays no part.
+    pub fn is_past(&self, moment: Moment) -> bool {
+        let since_ms = i64::try_from(self.at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        moment.0 <= self.answered_at.0.saturating_add(since_ms)
+    }
 }
 
 /// What a CRM is to be told at once.
@@ -46,7 +60,20 @@ pub enum Report {
     Progress(RequestProgress),
     /// How the connector is; only the newest counts.
     Heartbeat(Box<Heartbeat>),
+    /// A client wants to be forgotten; his number, normalised.
+    Forget(String),
 }
+
+/// What a CRM says to a report.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Word {
+    Heartbeat(HeartbeatAnswer),
+    /// This client is forgotten, or can never be.
+    Forgotten(String),
+}
+
+/// Where the answers to reports go: the name of the CRM, and its word.
+pub type Heard = Sender<(String, Word)>;
 
 /// Fetches commands by long poll and hands each on once, until nobody takes them or `stop` is dropped.
 ///
@@ -65,10 +92,12 @@ pub fn fetch(mut client: Client, orders: Sender<Fetched>, stop: Receiver<()>) {
                 trouble.over();
                 let new: Vec<Command> = answer.commands.into_iter().filter(|c| !known.contains(&c.id)).collect();
                 let nothing_new = new.is_empty();
+                let at = Instant::now();
+                let answered_at = answer.time.unwrap_or_else(|| Moment(Now::read().wall_ms));
                 for command in new {
                     known.truncate(REMEMBERED - 1);
                     known.push_front(command.id.clone());
-                    if orders.send(Fetched { crm: crm.clone(), command }).is_err() {
+                    if orders.send(Fetched { crm: crm.clone(), command, answered_at, at }).is_err() {
                         return;
                     }
                 }
@@ -82,12 +111,12 @@ pub fn fetch(mut client: Client, orders: Sender<Fetched>, stop: Receiver<()>) {
     }
 }
 
-/// Tells the CRM what comes through `reports`, until that is disconnected; then once more what is left. Answers to heartbeats go to
-/// `heard`; where that is full, an answer is dropped: a newer one comes within a minute.
+/// Tells the CRM what comes through `reports`, until that is disconnected; then once more what is left. Its answers go to `heard`; where
+/// that is full, an answer is dropped: the next heartbeat brings a newer one, and a client is forgotten again at the next start.
 #[expect(clippy::needless_pass_by_value, reason = "the thread owns its queue ends")]
-pub fn tell(mut client: Client, reports: Receiver<Report>, heard: Sender<(String, HeartbeatAnswer)>) {
-    let crm = client.crm().name.clone();
+pub fn tell(mut client: Client, reports: Receiver<Report>, heard: Heard) {
     let mut waiting = Waiting::default();
+    let crm = client.crm().name.clone();
     let mut trouble = Trouble::new(&crm, "reports wait");
     let mut pause = Duration::ZERO;
     loop {
@@ -107,7 +136,7 @@ pub fn tell(mut client: Client, reports: Receiver<Report>, heard: Sender<(String
         }
         if last {
             // In vain, if the CRM is still away; nobody waits for a second try now.
-            while !waiting.is_empty() && waiting.send(&mut client).is_ok() {}
+            while !waiting.is_empty() && waiting.send(&mut client, &heard).is_ok() {}
             return;
         }
         // While the CRM is away, reports gather until the wait is over.
@@ -115,15 +144,10 @@ pub fn tell(mut client: Client, reports: Receiver<Report>, heard: Sender<(String
             pause = trouble.left();
             continue;
         }
-        match waiting.send(&mut client) {
-            Ok(answer) => {
+        match waiting.send(&mut client, &heard) {
+            Ok(()) => {
                 trouble.over();
                 pause = Duration::ZERO;
-                if let Some(answer) = answer
-                    && matches!(heard.try_send((crm.clone(), answer)), Err(TrySendError::Disconnected(_)))
-                {
-                    return;
-                }
             }
             Err(fault) => pause = trouble.wait(&fault),
         }
@@ -136,16 +160,23 @@ struct Waiting {
     done: VecDeque<CommandDone>,
     progress: VecDeque<RequestProgress>,
     heartbeat: Option<Box<Heartbeat>>,
+    forget: VecDeque<String>,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.done.is_empty() && self.progress.is_empty() && self.heartbeat.is_none()
+        self.done.is_empty() && self.progress.is_empty() && self.heartbeat.is_none() && self.forget.is_empty()
     }
 
     fn add(&mut self, report: Report) {
         match report {
             Report::Heartbeat(heartbeat) => self.heartbeat = Some(heartbeat),
+            Report::Forget(number) => {
+                self.forget.retain(|waiting| *waiting != number);
+                // What finds no room is told after the next start.
+                self.forget.truncate(MAX_WAITING - 1);
+                self.forget.push_back(number);
+            }
             Report::Done(done) => {
                 if self.done.len() == MAX_WAITING {
                     self.done.pop_front();
@@ -162,9 +193,9 @@ impl Waiting {
         }
     }
 
-    /// One request, or two with a heartbeat; what was taken, or can never be, is gone from here.
-    fn send(&mut self, client: &mut Client) -> Result<Option<HeartbeatAnswer>, Fault> {
-        let mut answer = None;
+    /// One request for each kind of report that waits; what was taken, or can never be, is gone from here.
+    fn send(&mut self, client: &mut Client, heard: &Heard) -> Result<(), Fault> {
+        let crm = client.crm().name.clone();
         if !self.done.is_empty() || !self.progress.is_empty() {
             let commands = Commands {
                 wait_s: 0,
@@ -172,15 +203,26 @@ impl Waiting {
                 requests: self.progress.iter().take(AT_ONCE).cloned().collect(),
             };
             // Commands in the answer are left to the long poll, which gets them, too.
-            taken_or_hopeless(&client.crm().name.clone(), ask(client, &commands))?;
+            taken_or_hopeless(&crm, ask(client, &commands))?;
             self.done.drain(..commands.done.len());
             self.progress.drain(..commands.requests.len());
         }
         if let Some(heartbeat) = &self.heartbeat {
-            answer = taken_or_hopeless(&client.crm().name.clone(), ask(client, &**heartbeat))?;
+            let answer = taken_or_hopeless(&crm, ask(client, &**heartbeat))?;
             self.heartbeat = None;
+            if let Some(answer) = answer {
+                // Full or gone: see `tell`.
+                let _ = heard.try_send((crm.clone(), Word::Heartbeat(answer)));
+            }
         }
-        Ok(answer)
+        if let Some(number) = self.forget.front().cloned() {
+            if let Some(answer) = taken_or_hopeless(&crm, ask(client, &Forget { number: number.clone() }))? {
+                log::info!("{crm}: a client is forgotten there, with {} calls", answer.calls);
+            }
+            self.forget.pop_front();
+            let _ = heard.try_send((crm, Word::Forgotten(number)));
+        }
+        Ok(())
     }
 }
 

@@ -309,7 +309,8 @@ fn lookup_form<'n>(plain: &'n str, normalized: Option<&str>, form: NumberForm) -
 
 /// The recording to link: the first that can be heard.
 fn recording<'r>(record: &'r Record, link: &dyn Fn(&str) -> Option<String>) -> Option<(&'r str, String)> {
-    let heard = |state| !matches!(state, Some(RecordingState::Recording | RecordingState::Deleted));
+    let unheard = [RecordingState::Recording, RecordingState::Deleted, RecordingState::Empty];
+    let heard = |state: Option<RecordingState>| !state.is_some_and(|state| unheard.contains(&state));
     record
         .recordings
         .iter()

@@ -4,6 +4,7 @@
 //! is decided by the keeper of the outbox.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -13,8 +14,9 @@ use super::client::{Client, Post};
 use super::log::RequestLog;
 use super::settings::{Crm, Kind};
 use super::{calls_module, pbxmanager, webhook};
-use crate::clock::Now;
-use crate::outbox::{Batch, Delivered, Outcome};
+use crate::clock::{Now, boot_ms};
+use crate::lease::Pass;
+use crate::outbox::{Batch, Delivered, Outcome, Verdict};
 
 /// The stack a sender needs, with TLS, and as much again.
 pub const STACK_BYTES: usize = 256 << 10;
@@ -27,7 +29,8 @@ pub type RecordingLink = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Carries batches from `work` to `crm` and gives each back through `done`, until either end is gone.
 ///
-/// A batch comes back exactly once; its deliveries' `told` may have changed. A request under way when `work` is
+/// Right before each batch `pass` is looked at: without the lease nothing is sent. A batch comes back exactly once; its
+/// deliveries' `told` may have changed. `saved` counts the records that were taken. A request under way when `work` is
 /// disconnected is finished first, which takes at most the CRM's `timeout_s`.
 #[expect(
     clippy::needless_pass_by_value,
@@ -39,6 +42,8 @@ pub fn run(
     done: Sender<Delivered>,
     log: RequestLog,
     recording_link: RecordingLink,
+    pass: Pass,
+    saved: Arc<AtomicU64>,
 ) {
     let mut client = Client::new(crm, log);
     loop {
@@ -53,20 +58,27 @@ pub fn run(
             }
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let outcome = send(&mut client, &mut batch, &recording_link);
+        let outcome = match pass.term(boot_ms()) {
+            Some(term) => send(&mut client, &mut batch, &recording_link, term),
+            None => Outcome::NotOurs,
+        };
+        if let Outcome::Answered(verdicts) = &outcome {
+            let taken = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Saved | Verdict::Unchanged));
+            saved.fetch_add(taken.count() as u64, Ordering::Relaxed);
+        }
         if done.send(Delivered { batch, outcome }).is_err() {
             return;
         }
     }
 }
 
-/// Sends one batch and judges the answer.
-pub fn send(client: &mut Client, batch: &mut Batch, recording_link: &RecordingLink) -> Outcome {
+/// Sends one batch, in the term of our lease (0: there is no second connector), and judges the answer.
+pub fn send(client: &mut Client, batch: &mut Batch, recording_link: &RecordingLink, term: u64) -> Outcome {
     let kind = client.crm().kind;
     if kind == Kind::PbxManager {
         return pbxmanager::send(client, &mut batch.deliveries, recording_link);
     }
-    let body = webhook::encode(&batch.deliveries, Now::read().wall_ms);
+    let body = webhook::encode(&batch.deliveries, Now::read().wall_ms, term);
     match client.post(Post::json("records", &body)) {
         Ok(answer) if kind == Kind::Calls => calls_module::judge_records(&answer, &batch.deliveries),
         Ok(answer) => webhook::judge(&answer, batch.deliveries.len()),

@@ -10,9 +10,10 @@ use crate::outbox::{Delivery, Outcome, Verdict};
 pub const LIVE_MS: i64 = 30_000;
 
 /// The body of a `records` request, sent at `now_ms`. The records are not parsed again: their JSON is taken as it was
-/// stored, and `live` is put in as the last key.
-pub fn encode(deliveries: &[Delivery], now_ms: i64) -> Vec<u8> {
-    let length: usize = deliveries.iter().map(|d| d.body.len() + 16).sum();
+/// stored, and `live` is put in as the last key; before it `term`, where two connectors share an exchange (else `term` is 0
+/// and not written).
+pub fn encode(deliveries: &[Delivery], now_ms: i64, term: u64) -> Vec<u8> {
+    let length: usize = deliveries.iter().map(|d| d.body.len() + 48).sum();
     let mut body = Vec::with_capacity(length + 80);
     body.extend_from_slice(br#"{"op":"records","sent_at":""#);
     body.extend_from_slice(clock::rfc3339(now_ms).as_bytes());
@@ -21,7 +22,7 @@ pub fn encode(deliveries: &[Delivery], now_ms: i64) -> Vec<u8> {
         if index > 0 {
             body.push(b',');
         }
-        push_record(&mut body, delivery, now_ms);
+        push_record(&mut body, delivery, now_ms, term);
     }
     body.extend_from_slice(b"]}");
     body
@@ -37,7 +38,7 @@ pub fn judge(answer: &Answer, count: usize) -> Outcome {
     }
 }
 
-fn push_record(body: &mut Vec<u8>, delivery: &Delivery, now_ms: i64) {
+fn push_record(body: &mut Vec<u8>, delivery: &Delivery, now_ms: i64, term: u64) {
     // A clock that was set back makes a state of the future; that is as young as can be.
     let young = now_ms.saturating_sub(delivery.changed_at_ms) < LIVE_MS;
     let record = delivery.body.trim_end();
@@ -47,6 +48,9 @@ fn push_record(body: &mut Vec<u8>, delivery: &Delivery, now_ms: i64) {
     body.extend_from_slice(open.as_bytes());
     if !open.trim_end().ends_with('{') {
         body.push(b',');
+    }
+    if term > 0 {
+        body.extend_from_slice(format!(r#""term":{term},"#).as_bytes());
     }
     body.extend_from_slice(if live { br#""live":true}"# } else { br#""live":false}"# });
 }

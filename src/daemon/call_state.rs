@@ -14,6 +14,7 @@ use crate::call::{Calls, Conversation, Effect, Input, Record};
 use crate::clock::Now;
 use crate::crm::directory::Directory;
 use crate::http::{Feed, Happened};
+use crate::recordings;
 use crate::store::{self, Item, Save};
 
 /// Longer than any deadline is far away; waking once in a while costs nothing.
@@ -32,6 +33,8 @@ pub struct CallState {
     pub directory: Option<Arc<Directory>>,
     /// Who watches calls go by, once there is a window.
     pub feed: Arc<OnceLock<Feed>>,
+    /// Who looks for the files of recordings, where a folder is configured.
+    pub recorded: Option<Sender<recordings::Told>>,
     /// Names of the exchanges, by [`PbxId`].
     pub names: Vec<String>,
     /// The last moment the core was told of.
@@ -88,6 +91,13 @@ impl CallState {
         for heard in item.heard {
             let input = match heard {
                 Heard::Event(event) => {
+                    if let Event::Response(response) = &event
+                        && !response.version.is_empty()
+                    {
+                        let asterisk = response.version.to_string();
+                        // Full: told again with the next login.
+                        let _ = self.notices.try_send(Notice::Version { pbx: self.name(pbx), asterisk });
+                    }
                     if let (Event::DeviceStateChange { device, state }, Some(directory)) = (&event, &self.directory) {
                         directory.device(&self.name(pbx), device, state);
                     }
@@ -96,7 +106,7 @@ impl CallState {
                 Heard::Up { .. } => {
                     // Full: the main thread has a backlog of such news, and the log has this one.
                     let _ = self.notices.try_send(Notice::LinkUp { pbx: self.name(pbx) });
-                    self.ask_for_devices(pbx);
+                    self.ask_who_is_there(pbx);
                     Input::LinkUp { pbx }
                 }
                 Heard::Down { why } => {
@@ -112,9 +122,11 @@ impl CallState {
         self.save(save);
     }
 
-    /// Who was away before we logged in says nothing by himself.
-    fn ask_for_devices(&self, pbx: PbxId) {
-        if let (Some(links), Some(_)) = (&self.links, &self.directory) {
+    /// Which Asterisk it is, and whose phones are there: who was away before we logged in says nothing by himself.
+    fn ask_who_is_there(&self, pbx: PbxId) {
+        let Some(links) = &self.links else { return };
+        links.ask(pbx, ActionId("pinconnector-version".into()), Action::CoreSettings);
+        if self.directory.is_some() {
             links.ask(pbx, ActionId("pinconnector-devices".into()), Action::DeviceStateList);
         }
     }
@@ -162,9 +174,7 @@ impl CallState {
                 }
                 Effect::Resynced { pbx } => save.release.push(Released::Resynced(pbx)),
                 // The answer says what is stored, so it waits for the same commit.
-                Effect::RequestState { request, state, reason } => {
-                    save.release.push(Released::Request { request, state, reason });
-                }
+                Effect::Progress(progress) => save.release.push(Released::Progress(progress)),
             }
         }
     }
@@ -173,9 +183,35 @@ impl CallState {
         if save.items.is_empty() && save.release.is_empty() {
             return;
         }
+        let over = self.recorded.as_ref().map(|_| recordings_over(&save.items)).unwrap_or_default();
         // The keeper ends after us: it goes on until this very sender is dropped.
         self.keeper.send(store::Input::Save(save)).expect("the keeper outlives the call-state thread");
+        // After the records: what is found out of them amends what is stored.
+        for told in over {
+            if let Some(recorded) = &self.recorded {
+                // Full: the next round through the history finds it.
+                let _ = recorded.try_send(told);
+            }
+        }
     }
+}
+
+/// The recordings among `items` whose files may be complete.
+fn recordings_over(items: &[Item]) -> Vec<recordings::Told> {
+    let mut over = Vec::new();
+    for item in items {
+        let Item::Change(change) = item else { continue };
+        for record in &change.records {
+            for recording in record.recordings.iter().filter(|recording| recording.state.is_none()) {
+                over.push(recordings::Told::Over {
+                    pbx: record.pbx.clone(),
+                    record: record.id.clone(),
+                    recording: recording.clone(),
+                });
+            }
+        }
+    }
+    over
 }
 
 /// What an operator wants to know tomorrow: a call that ended, and how. Everything before that is for `debug`.

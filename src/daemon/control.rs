@@ -13,8 +13,10 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 use serde::{Deserialize, Serialize};
 
+use super::News;
 use super::queues::Released;
-use super::reconcile::{Report, Wish};
+use super::reconcile::{self, Wish};
+use crate::crm::courier::Report;
 use crate::store::rows::Rows;
 use crate::store::{self, Order, StoreError};
 use crate::threads::Thread;
@@ -56,7 +58,7 @@ pub enum Answer {
     },
     /// One for each exchange.
     Reports {
-        reports: Vec<Report>,
+        reports: Vec<reconcile::Report>,
     },
 }
 
@@ -84,14 +86,14 @@ pub struct Control {
 
 impl Control {
     /// Listens beside `database`; the lock on the database is ours already, so a socket that lies there is a dead one's.
+    /// `wishes`: of whoever reads call detail records, if there are any.
     ///
     /// # Errors
     /// If the socket cannot be made.
-    ///
-    /// `wishes`: of whoever reads call detail records, if there are any.
     pub fn listen(
         database: &Path,
         keeper: Sender<store::Input<Released>>,
+        news: News,
         wishes: Option<Sender<Wish>>,
     ) -> io::Result<Self> {
         let path = socket_path(database);
@@ -105,7 +107,7 @@ impl Control {
         let thread = Thread::start("control", move || {
             // One at a time: this is for people and scripts, and an order is short.
             while let Ok((stream, _)) = accepting.accept() {
-                if let Err(error) = serve(&stream, &keeper, wishes.as_ref()) {
+                if let Err(error) = serve(&stream, &keeper, &news, wishes.as_ref()) {
                     log::debug!("control: {error}");
                 }
             }
@@ -128,6 +130,7 @@ impl Drop for Control {
 fn serve(
     stream: &UnixStream,
     keeper: &Sender<store::Input<Released>>,
+    news: &News,
     wishes: Option<&Sender<Wish>>,
 ) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
@@ -138,8 +141,8 @@ fn serve(
         Ok(request) => {
             log::info!("control: {request:?}");
             match request {
-                Request::Reconcile { since_ms, pbx, import } => reconcile(since_ms, pbx, import, wishes),
-                request => order(&request, keeper),
+                Request::Reconcile { since_ms, pbx, import } => compared(since_ms, pbx, import, wishes),
+                request => order(&request, keeper, news),
             }
         }
         Err(error) => Answer::Failed { why: format!("not understood: {error}") },
@@ -154,19 +157,25 @@ fn write_line(mut stream: &UnixStream, value: &impl Serialize) -> io::Result<()>
 }
 
 /// Has the keeper do what is asked, and waits for its answer.
-pub fn order(request: &Request, keeper: &Sender<store::Input<Released>>) -> Answer {
+fn order(request: &Request, keeper: &Sender<store::Input<Released>>, news: &News) -> Answer {
     match request.clone() {
         Request::Retry { row, crm } => ask(keeper, |answer| Order::Retry { rows: rows(row, crm), answer }),
         Request::Drop { row } => ask(keeper, |answer| Order::Drop { rows: Rows::One(row), answer }),
-        Request::Forget { number } => match answer_of(keeper, |answer| Order::Forget { number, answer }) {
-            Ok(forgotten) => Answer::Done { count: forgotten.records },
-            Err(why) => Answer::Failed { why },
-        },
+        Request::Forget { number } => {
+            // Every CRM with our module, whether or not we still know of a call there: it keeps them longer.
+            if news.send((String::new(), Report::Forget(number.clone()))).is_err() {
+                return Answer::Failed { why: "the service is stopping".to_owned() };
+            }
+            match answer_of(keeper, |answer| Order::Forget { number, answer }) {
+                Ok(forgotten) => Answer::Done { count: forgotten.records },
+                Err(why) => Answer::Failed { why },
+            }
+        }
         Request::Reconcile { .. } => Answer::Failed { why: "the keeper reads no call detail records".to_owned() },
     }
 }
 
-fn reconcile(since_ms: i64, pbx: Option<String>, import: bool, wishes: Option<&Sender<Wish>>) -> Answer {
+fn compared(since_ms: i64, pbx: Option<String>, import: bool, wishes: Option<&Sender<Wish>>) -> Answer {
     let (answer, reports) = bounded(1);
     let wish = Wish::Check { since_ms, pbx, import, answer };
     let asked = match wishes {

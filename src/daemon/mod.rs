@@ -9,16 +9,22 @@
 pub mod alert;
 pub mod call_state;
 pub mod control;
+pub mod couriers;
+pub mod crm_orders;
 pub mod dialplan;
+pub mod heartbeat;
+pub mod history;
 pub mod links;
 pub mod process;
 pub mod queues;
 pub mod reconcile;
+mod recorded;
 mod reload;
 mod senders;
 mod watch;
 pub mod window;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,22 +33,31 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::ami::figures::LinkFigures;
 use crate::ami::{self, FromPbx};
-use crate::asterisk::PbxId;
-use crate::call::{Calls, Input};
-use crate::clock::Now;
+use crate::asterisk::{Action, PbxId};
+use crate::call::record::Moment;
+use crate::call::{Calls, Input, Progress};
+use crate::clock::{Now, boot_ms};
 use crate::config::Config;
+use crate::crm::calls_module::RequestProgress;
+use crate::crm::courier::{Report, Word};
 use crate::crm::sender::RecordingLink;
-use crate::crm::{LastRequests, RequestLog};
+use crate::crm::{Kind, LastRequests, RequestLog};
 use crate::http::{Feed, Happened, Http, LinkKey};
+use crate::lease::Pass;
 use crate::store::{self, Keeper, Opened, Plan};
 use crate::threads::Thread;
 
 use call_state::CallState;
+use couriers::Couriers;
+use crm_orders::CrmOrders;
 use dialplan::Dialplan;
+use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
 use reconcile::Reconciler;
+use recorded::Recordings;
+use senders::SavedCounts;
 use window::{Exchange, Watched, Window};
 
 /// How long stopping may take; systemd kills after 90 s by default, the unit file says 30.
@@ -84,13 +99,35 @@ pub struct Service {
     /// Absent where no exchange has call detail records.
     reconcile: Option<Arc<Sender<reconcile::Wish>>>,
     reconcile_thread: Option<Thread>,
+    /// Looked at before anything is sent to a CRM and before each Originate.
+    pass: Pass,
+    /// Absent unless the history is in MongoDB.
+    history: Option<history::History>,
+    /// Absent where no exchange has a folder of recordings.
+    recordings: Option<Recordings>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
     requests: Receiver<crate::crm::RequestLine>,
     alarms: Receiver<store::Alarm>,
     notices: Receiver<Notice>,
+    window: Arc<Window>,
+    /// Absent where there is no window.
+    crm_orders: Option<Thread>,
+    couriers: Couriers,
+    /// What CRMs are to be told at once.
+    news: Receiver<(String, Report)>,
+    /// What they say to that.
+    words: Receiver<(String, Word)>,
+    saved: SavedCounts,
+    started_at: Moment,
 }
+
+/// What CRMs are to be told at once, on its way to the main thread.
+pub type News = Sender<(String, Report)>;
+
+/// Before the name of a CRM and the number of a client whom that CRM has still to forget.
+pub const TO_FORGET: &str = "forget ";
 
 /// Runs the service until `signals` says stop. `load` reads the configuration again on a reload.
 ///
@@ -124,6 +161,8 @@ impl Service {
         let (notice_sender, notices) = bounded(queues::NOTICES.capacity);
         let (request_sender, requests) = bounded(queues::REQUESTS.capacity);
         let request_log = RequestLog::new(request_sender);
+        let (news_sender, news) = bounded(queues::NEWS.capacity);
+        let started_at = window::now();
 
         let (links, action_ends): (Vec<Link>, Vec<_>) = config
             .asterisk
@@ -135,6 +174,7 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
+        let pass = Pass::alone();
         let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
@@ -147,7 +187,9 @@ impl Service {
             release: release(Ways {
                 links: Arc::downgrade(&links),
                 notices: notice_sender.clone(),
+                news: news_sender.clone(),
                 feed: Arc::clone(&feed),
+                pass: pass.clone(),
                 wishes: reconcile.as_ref().map(Arc::downgrade),
             }),
             alarms: alarm_sender,
@@ -177,8 +219,17 @@ impl Service {
             }
         };
         let links_of_recordings = recording_link(&config, &link_key);
-        let (destinations, senders) = senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings)
-            .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        let mut saved = SavedCounts::default();
+        let (mut destinations, mut senders) =
+            senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &pass, &mut saved)
+                .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        let history = history::start(&config, &outcomes)
+            .map_err(|error| Fault::system("no threads for the history", &error))?
+            .map(|(history, threads)| {
+                destinations.push(history.destination.clone());
+                senders.extend(threads);
+                history
+            });
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
@@ -186,7 +237,10 @@ impl Service {
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
             .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
+        let recordings = Recordings::start(&config, &inputs)
+            .map_err(|error| Fault::system("no thread for the recordings", &error))?;
         let mut state = CallState {
+            recorded: recordings.as_ref().map(|recordings| recordings.told.clone()),
             directory: dialplan.as_ref().map(Dialplan::directory),
             calls,
             heard,
@@ -211,7 +265,7 @@ impl Service {
         for ((nth, section), asked) in config.asterisk.iter().enumerate().zip(action_ends) {
             let counted = Arc::new(LinkFigures::default());
             let (name, figures, recordings) = (section.name.clone(), Arc::clone(&counted), section.recordings.clone());
-            exchanges.push(Exchange { name, figures, recordings });
+            exchanges.push(Exchange { name, figures, recordings, zone: config.zone_of(section) });
             let settings = section.link(pbx_id(nth), &config.calls.keep_variables);
             let link = ami::link::start(settings, asked, heard_sender.clone(), counted, None)
                 .map_err(|error| Fault::system("no thread for the link to Asterisk", &error))?;
@@ -225,18 +279,35 @@ impl Service {
             questions: question_sender,
             database: config.store.path.clone(),
             exchanges: exchanges.clone(),
+            past: history.as_ref().map(|history| history.past.clone()),
             refreshes: dialplan.as_ref().map(Dialplan::refreshes).unwrap_or_default(),
             zone: config.zone(),
-            started_at: window::now(),
+            started_at,
+            pass: pass.clone(),
         };
-        let http = open_window(&config, &link_key, window)?;
+        let window = Arc::new(window);
+        let http = open_window(&config, &link_key, &window)?;
         if let Some(http) = &http {
             for exchange in &exchanges {
-                http.feed().tell(Happened::Link(window::pbx_status(exchange, None)));
+                http.feed().tell(Happened::Link(window::pbx_status(exchange, None, None)));
             }
             let _ = feed.set(http.feed());
         }
-        let control = control::Control::listen(&config.store.path, inputs.clone(), reconcile.as_deref().cloned())
+        let (commands, commanded) = bounded(queues::COMMANDS.capacity);
+        let crm_orders = match &http {
+            Some(http) => {
+                let orders =
+                    CrmOrders { window: Arc::clone(&window), clicks: http.clicks(), reports: news_sender.clone() };
+                let thread = Thread::start("crm-orders", move || orders.run(commanded));
+                Some(thread.map_err(|error| Fault::system("no thread for the CRMs' orders", &error))?)
+            }
+            None => None,
+        };
+        let (word_sender, words) = bounded(queues::WORDS.capacity);
+        let couriers = Couriers::start(&config.crm, commands, word_sender, request_log.clone())
+            .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
+        let wishes = reconcile.as_deref().cloned();
+        let control = control::Control::listen(&config.store.path, inputs.clone(), news_sender, wishes)
             .map_err(|error| Fault::system("cannot listen for the command line", &error))?;
         Ok(Self {
             config,
@@ -254,12 +325,22 @@ impl Service {
             senders,
             reconcile,
             reconcile_thread,
+            pass,
+            history,
+            recordings,
             control,
             outcomes,
             request_log,
             requests,
             alarms,
             notices,
+            window,
+            crm_orders,
+            couriers,
+            news,
+            words,
+            saved,
+            started_at,
         })
     }
 
@@ -270,12 +351,47 @@ impl Service {
         self.told.send(told).expect("call-state runs as long as the service");
     }
 
+    /// Kept until the CRM has forgotten him.
+    fn remember_to_forget(&self, crm: &str, number: &str) {
+        self.save_setting(forget_key(crm, number), "1");
+    }
+
+    fn forgotten(&self, crm: &str, number: &str) {
+        self.save_setting(forget_key(crm, number), "");
+    }
+
+    fn save_setting(&self, key: String, value: &str) {
+        let item = store::Item::Setting { key, value: value.to_owned() };
+        let save = store::Save { items: vec![item], release: Vec::new() };
+        self.keeper_inputs.send(store::Input::Save(save)).expect("the keeper runs");
+    }
+
+    /// CRMs and the clients they have still to forget.
+    fn to_forget(&self) -> Vec<(String, String)> {
+        let kept = store::Reader::open(&self.config.store.path).and_then(|reader| reader.settings_under(TO_FORGET));
+        let kept = kept.unwrap_or_else(|error| {
+            log::warn!("who is still to be forgotten cannot be read: {error}");
+            Vec::new()
+        });
+        let parts = kept.iter().filter_map(|(key, _)| key.strip_prefix(TO_FORGET)?.split_once(' '));
+        parts.map(|(crm, number)| (crm.to_owned(), number.to_owned())).collect()
+    }
+
     /// Ends everything in order; what cannot end in time is left to the end of the process.
     pub fn stop(self) {
         let until = Instant::now() + GRACE;
         drop(self.control);
-        // Who waits at the window is answered, or told that we are closing.
-        let mut left = self.http.map(|http| http.stop(until)).unwrap_or_default();
+        drop(self.history);
+        // No more orders; who waits at the window is answered, or told that we are closing.
+        let mut left = Vec::new();
+        let tellers = self.couriers.stop_fetching(until, &mut left);
+        if let Some(thread) = self.crm_orders
+            && !thread.join_until(until)
+        {
+            left.push("crm-orders".to_owned());
+        }
+        left.extend(self.http.map(|http| http.stop(until)).unwrap_or_default());
+        drop(self.window);
         if let Some(dialplan) = self.dialplan {
             left.extend(dialplan.stop(until));
         }
@@ -287,6 +403,7 @@ impl Service {
             }
         };
         join(self.call_state);
+        let watcher_left = self.recordings.and_then(Recordings::stop);
         for link in self.links.into_iter().filter(JoinHandle::is_finished) {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
@@ -306,6 +423,8 @@ impl Service {
         for sender in self.senders {
             join(sender);
         }
+        tellers.stop(self.news.try_iter(), until, &mut left);
+        left.extend(watcher_left);
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {
@@ -318,26 +437,41 @@ impl Service {
 struct Ways {
     links: Weak<Links>,
     notices: Sender<Notice>,
+    news: News,
     feed: Arc<OnceLock<Feed>>,
+    pass: Pass,
     wishes: Option<Weak<Sender<reconcile::Wish>>>,
 }
 
 /// What the keeper does with what a commit released.
 fn release(ways: Ways) -> Box<dyn FnMut(Released) + Send> {
-    let Ways { links, notices, feed, wishes } = ways;
+    let Ways { links, notices, news, feed, pass, wishes } = ways;
     Box::new(move |released| match released {
+        Released::Ask { pbx: _, action_id, action: Action::Originate(_) } if pass.term(boot_ms()).is_none() => {
+            // The core gives the call up when no answer comes.
+            log::warn!("{action_id:?}: not dialled, the other connector has taken over");
+        }
         Released::Ask { pbx, action_id, action } => match links.upgrade() {
             Some(links) => links.ask(pbx, action_id, action),
             None => log::debug!("a question is not asked any more, we are stopping"),
         },
-        Released::Request { request, state, reason } => {
-            log::info!(
-                "{request}: click-to-call is {state:?}{}",
-                reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default()
-            );
+        Released::Progress(progress) => {
+            let Progress { crm, request, conversation, state, reason } = &*progress;
+            let why = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            log::info!("{conversation}: click-to-call {request} is {state:?}{why}");
+            if let Some(crm) = crm {
+                let told = RequestProgress {
+                    request: request.to_string(),
+                    state: state.as_str().to_owned(),
+                    conversation: Some(conversation.clone()),
+                    reason: reason.as_deref().map(str::to_owned),
+                };
+                // Full: the next state overtakes this one.
+                let _ = news.try_send((crm.clone(), Report::Progress(told)));
+            }
             if let Some(feed) = feed.get() {
                 // Too busy: the next state overtakes this one.
-                let _ = feed.tell(Happened::Request { request, state, reason });
+                let _ = feed.tell(Happened::Request(progress));
             }
         }
         Released::Resynced(pbx) => {
@@ -346,7 +480,11 @@ fn release(ways: Ways) -> Box<dyn FnMut(Released) + Send> {
                 let _ = wishes.try_send(reconcile::Wish::Fill(pbx));
             }
         }
-        Released::Placed(done) => done(Ok(())),
+        Released::Placed { crm, done } => {
+            done(Ok(()));
+            // Full: one click is not counted.
+            let _ = notices.try_send(Notice::Placed { crm });
+        }
         Released::Alive(number) => {
             // Full: the main thread has enough signs of life.
             let _ = notices.try_send(Notice::Alive(number));
@@ -359,12 +497,22 @@ fn pbx_id(nth: usize) -> PbxId {
     PbxId(u16::try_from(nth).expect("fewer than 65,536 exchanges"))
 }
 
-/// Opens the window where `[http] listen` says so; with nothing to listen on, there is none.
-fn open_window(config: &Config, link_key: &LinkKey, window: Window) -> Result<Option<Http>, Fault> {
-    if config.http.listen.as_slice().is_empty() {
+/// Whether anybody speaks to the desk: somebody at a socket, or a CRM whose clicks we fetch, which pass the same guard.
+fn needs_window(config: &Config) -> bool {
+    !config.http.listen.as_slice().is_empty() || config.crm.iter().any(|section| section.kind == Kind::Calls)
+}
+
+fn forget_key(crm: &str, number: &str) -> String {
+    format!("{TO_FORGET}{crm} {number}")
+}
+
+/// Opens the window; without doors where `[http] listen` is empty.
+fn open_window(config: &Config, link_key: &LinkKey, window: &Arc<Window>) -> Result<Option<Http>, Fault> {
+    if !needs_window(config) {
         return Ok(None);
     }
-    let http = Http::start(window::setup(config, link_key.clone()), Arc::new(window))
+    let office = Arc::clone(window) as Arc<dyn crate::http::Office>;
+    let http = Http::start(window::setup(config, link_key.clone()), office)
         .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
     for address in http.addresses() {
         log::info!("http: listening on {address}");
@@ -409,7 +557,8 @@ fn check_descriptors(config: &Config) -> Result<(), Fault> {
     let senders: usize = config.crm.iter().map(|section| usize::from(section.senders)).sum();
     // Standard streams, database with its two files and readers, control socket and peers, signals, name resolution, alerts.
     let http = if config.http.listen.as_slice().is_empty() { 0 } else { config.http.connections + 20 };
-    let needed = 40 + 3 * config.asterisk.len() + 3 * senders + http;
+    let couriers = config.crm.iter().filter(|section| section.kind == Kind::Calls).count();
+    let needed = 40 + 3 * config.asterisk.len() + 3 * senders + 6 * couriers + http;
     match process::raise_descriptor_limit() {
         Some(limit) if limit < needed as u64 => Err(Fault {
             code: exit::CONFIG,
@@ -422,10 +571,15 @@ fn check_descriptors(config: &Config) -> Result<(), Fault> {
     }
 }
 
-/// The last requests to the CRMs, kept by whoever watches.
+/// What whoever watches remembers.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// The last requests to the CRMs.
     pub requests: LastRequests,
-    /// Why each link is down, by the name of its exchange.
-    pub link_faults: Vec<(String, String)>,
+    /// How each link stands, by the name of its exchange.
+    pub links: BTreeMap<String, LinkStanding>,
+    /// Requests that failed, by the CRM's name.
+    pub failed: BTreeMap<String, u64>,
+    /// Clicks that were placed, by the CRM's name.
+    pub placed: BTreeMap<String, u64>,
 }

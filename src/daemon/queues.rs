@@ -3,8 +3,8 @@
 //! There is no cycle of blocking sends: a reader may wait for `call-state`, `call-state` for the keeper, and the keeper
 //! for nobody. Whatever else sends, tries, and has an answer to being refused.
 
-use crate::asterisk::{Action, ActionId, PbxId, Text};
-use crate::call::effect::RequestState;
+use crate::asterisk::{Action, ActionId, PbxId};
+use crate::call::Progress;
 use crate::store;
 
 /// One queue between threads.
@@ -57,7 +57,7 @@ pub const ASKED: Queue = Queue {
 
 /// What becomes of batches.
 pub const OUTCOMES: Queue = Queue {
-    from: "crm-sender",
+    from: "crm-sender, mongodb-writer",
     to: "store-keeper",
     carries: "outbox::Delivered",
     capacity: 64,
@@ -109,8 +109,65 @@ pub const QUESTIONS: Queue = Queue {
     when_full: "the page says that it cannot be shown now",
 };
 
+/// What the window wants to know of MongoDB.
+pub const PAST: Queue = Queue {
+    from: "http-errand",
+    to: "mongodb-reader",
+    carries: "PastQuestion",
+    capacity: 16,
+    when_full: "the recording is not served now (503); it can be asked for again",
+};
+
+/// What CRMs want done.
+pub const COMMANDS: Queue = Queue {
+    from: "crm-NAME-fetch",
+    to: "crm-orders",
+    carries: "crm::courier::Fetched",
+    capacity: 100,
+    when_full: "the fetcher waits and asks for no more; what expires meanwhile is not dialled",
+};
+
+/// What CRMs are to be told at once.
+pub const NEWS: Queue = Queue {
+    from: "store-keeper (after a commit), crm-orders, http-desk, control",
+    to: "main",
+    carries: "(name of the CRM, crm::courier::Report)",
+    capacity: 1024,
+    when_full: "dropped: the next state of that call overtakes it, and a command without an answer expires",
+};
+
+/// The same, on to each CRM.
+pub const REPORTS: Queue = Queue {
+    from: "main",
+    to: "crm-NAME-tell",
+    carries: "crm::courier::Report",
+    capacity: 256,
+    when_full: "dropped and logged: the CRM is too slow for its own clicks",
+};
+
+/// What CRMs answer to that.
+pub const WORDS: Queue = Queue {
+    from: "crm-NAME-tell",
+    to: "main",
+    carries: "(name of the CRM, crm::courier::Word)",
+    capacity: 64,
+    when_full: "dropped: the next heartbeat's answer says the same; who was forgotten is forgotten again at the next start",
+};
+
+/// Recordings that are over.
+pub const RECORDED: Queue = Queue {
+    from: "call-state, main",
+    to: "recordings",
+    carries: "recordings::Told",
+    capacity: 1024,
+    when_full: "dropped: the watcher's next round through the history finds it",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 10] = [HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, WISHES, QUESTIONS];
+pub const TABLE: [Queue; 16] = [
+    HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, WISHES, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS,
+    WORDS, RECORDED,
+];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
 pub struct Told {
@@ -137,15 +194,14 @@ pub enum Released {
         action_id: ActionId,
         action: Action,
     },
-    Request {
-        request: Text,
-        state: RequestState,
-        reason: Option<Text>,
+    Progress(Box<Progress>),
+    /// A click-to-call of this CRM is stored and on its way.
+    Placed {
+        crm: String,
+        done: crate::http::office::Done,
     },
     /// All that a new link could tell is stored; the rest may stand in the exchange's call detail records.
     Resynced(PbxId),
-    /// A click-to-call is stored and on its way.
-    Placed(crate::http::office::Done),
     /// A [`TellCalls::Probe`] has come all the way.
     Alive(u64),
 }
@@ -157,6 +213,15 @@ pub enum Notice {
     Alive(u64),
     LinkUp {
         pbx: String,
+    },
+    /// What an exchange runs, as `20.11.0`.
+    Version {
+        pbx: String,
+        asterisk: String,
+    },
+    /// A click-to-call of this CRM was placed.
+    Placed {
+        crm: String,
     },
     LinkDown {
         pbx: String,

@@ -109,7 +109,7 @@ pub fn exchanges(config: &Config) -> Vec<Exchange> {
     let sections = config.asterisk.iter().zip(&config.cdr).enumerate();
     sections
         .filter_map(|(nth, (section, cdr))| {
-            let source = Source::new(cdr.clone()?, config.zone_of(nth));
+            let source = Source::new(cdr.clone()?, config.zone_of(section));
             Some(Exchange { pbx: super::pbx_id(nth), name: section.name.clone(), source })
         })
         .collect()

@@ -17,10 +17,13 @@ pub fn reload(service: &mut Service, mut new: Config) {
         new.cdr.clone_from(&old.cdr);
         new.asterisk.clone_from(&old.asterisk);
     }
-    if (&old.store.path, old.store.power_loss) != (&new.store.path, new.store.power_loss) {
-        restart.push("[store] path and power_loss");
-        new.store.path.clone_from(&old.store.path);
-        new.store.power_loss = old.store.power_loss;
+    let of_start = |store: &store::Settings| (store.path.clone(), store.power_loss, store.kind, store.mongodb.clone());
+    if of_start(&old.store) != of_start(&new.store) {
+        restart.push("[store] path, power_loss, kind and mongodb");
+        (new.store.path, new.store.power_loss, new.store.kind, new.store.mongodb) = of_start(&old.store);
+    }
+    if old.store.keep_days != new.store.keep_days && old.store.kind == store::StoreKind::Mongodb {
+        restart.push("[store] keep_days in MongoDB");
     }
     if format!("{:?}", old.http.listen) != format!("{:?}", new.http.listen)
         || (&old.http.tls_certificate, &old.http.tls_key) != (&new.http.tls_certificate, &new.http.tls_key)
@@ -37,8 +40,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
     }
     let links = super::recording_link(&new, &service.link_key);
     // New senders for every CRM: the old ones finish what they carry and end with their queue.
-    match senders::start(&new.crm, &service.outcomes, &service.request_log, &links) {
-        Ok((destinations, threads)) => {
+    match senders::start(&new.crm, &service.outcomes, &service.request_log, &links, &service.pass, &mut service.saved) {
+        Ok((mut destinations, threads)) => {
+            destinations.extend(service.history.as_ref().map(|history| history.destination.clone()));
             service.keeper_inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
             service.senders.retain(|thread| !thread.is_finished());
             service.senders.extend(threads);
@@ -48,9 +52,18 @@ pub fn reload(service: &mut Service, mut new: Config) {
             new.crm.clone_from(&old.crm);
         }
     }
+    if let Err(error) = service.couriers.reload(&new.crm) {
+        log::error!("reload: commands of the CRMs are fetched as before: {error}");
+    }
+    if service.http.is_none() && super::needs_window(&new) {
+        restart.push("the first [[crm]] of kind \"calls\" without [http] listen");
+    }
     let settings = store::Input::Reloaded { settings: new.store.clone(), follow_up_days: new.calls.follow_up_days };
     service.keeper_inputs.send(settings).expect("the keeper runs");
     service.tell(Input::Reloaded(Box::new(new.rules())));
+    if let Some(recordings) = &service.recordings {
+        recordings.reload(&new);
+    }
     if let Some(wishes) = &service.reconcile {
         let at = new.reconcile.time().ok().flatten();
         let wish =

@@ -1,24 +1,32 @@
 //! What the main thread does while the service runs: signals, signs of life for the supervisor, alerts.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, never, select};
 
 use super::alert::{Alerts, Teller};
+use super::heartbeat::{Standing, Stored};
 use super::process::{Signal, Supervisor};
 use super::queues::{Notice, TellCalls, Told};
-use super::window::{Watched, crm_status, pbx_status, request_line};
-use super::{Fault, Memory, Service, reload};
+use super::window::{Exchange, Watched, crm_status, pbx_status, request_line};
+use super::{Fault, Memory, Service, heartbeat, reload, window};
 use crate::clock::Now;
 use crate::config::{BadConfig, Config};
 use crate::crm::RequestLine;
-use crate::http::Happened;
-use crate::http::office::CrmTook;
+use crate::crm::courier::{Report, Word};
+use crate::http::office::{CrmTook, PbxStatus, Refresh};
+use crate::http::{Happened, Office};
+use crate::store::settings::HISTORY;
 use crate::store::{Alarm, Reader};
 use crate::threads::Thread;
 
 /// How often the outbox and the disk are looked at.
 const ROUND: Duration = Duration::from_secs(60);
+/// How often CRMs with our module hear how we are; after two minutes of silence they call us dead.
+const BEAT: Duration = Duration::from_secs(45);
+/// Clocks that differ by more are worth a word, long before signatures are refused for it.
+const CLOCKS_APART_S: f64 = 60.0;
 
 pub struct Watch<'a> {
     service: Service,
@@ -29,6 +37,9 @@ pub struct Watch<'a> {
     memory: Memory,
     /// The number of the last probe sent through call-state and keeper.
     probe: u64,
+    next_beat: Instant,
+    /// What each CRM's heartbeat answers said last of its users and its directory.
+    revisions: BTreeMap<String, (Option<String>, Option<String>)>,
 }
 
 impl<'a> Watch<'a> {
@@ -36,7 +47,11 @@ impl<'a> Watch<'a> {
         let (teller, thread) = Teller::start().map_err(|error| Fault::system("no thread for alerts", &error))?;
         let memory = Memory::default();
         let alerts = Alerts::default();
-        Ok(Self { service, supervisor, alerts, teller, _alert_thread: thread, memory, probe: 0 })
+        let (next_beat, revisions) = (Instant::now(), BTreeMap::new());
+        let watch =
+            Self { service, supervisor, alerts, teller, _alert_thread: thread, memory, probe: 0, next_beat, revisions };
+        watch.forget_what_was_left();
+        Ok(watch)
     }
 
     /// Watches until a signal says stop.
@@ -54,7 +69,8 @@ impl<'a> Watch<'a> {
                 .alerts
                 .next_due_ms()
                 .map(|due_ms| Instant::now() + Duration::from_millis(due_ms.saturating_sub(Now::read().mono_ms)));
-            let wake = [next_probe, alert_due].into_iter().flatten().fold(next_round, Instant::min);
+            let beat_due = (!self.service.couriers.is_idle()).then_some(self.next_beat);
+            let wake = [next_probe, alert_due, beat_due].into_iter().flatten().fold(next_round, Instant::min);
             select! {
                 recv(signals) -> signal => match signal {
                     Ok(Signal::Reload) => self.reload(load),
@@ -69,6 +85,9 @@ impl<'a> Watch<'a> {
                     Ok(line) => self.request(line),
                     Err(_) => self.service.requests = quiet.clone(),
                 },
+                // Both ends of these two are ours as well, so neither is ever disconnected.
+                recv(self.service.news) -> news => if let Ok((crm, report)) = news { self.news(&crm, report) },
+                recv(self.service.words) -> word => if let Ok((crm, word)) = word { self.word(&crm, word) },
                 recv(self.service.questions) -> question => match question {
                     // Whoever asked may have gone.
                     Ok(answer) => drop(answer.try_send(self.watched())),
@@ -84,6 +103,10 @@ impl<'a> Watch<'a> {
             if next_round <= now {
                 self.round();
                 next_round = now + ROUND;
+            }
+            if self.next_beat <= now {
+                self.beat();
+                self.next_beat = now + BEAT;
             }
             for alert in self.alerts.due(Now::read().mono_ms) {
                 self.teller.tell(&self.service.config.alert, alert);
@@ -132,17 +155,101 @@ impl<'a> Watch<'a> {
         match notice {
             Notice::Alive(_) => self.supervisor.alive(),
             Notice::LinkUp { pbx } => {
-                self.memory.link_faults.retain(|(name, _)| *name != pbx);
-                self.show_link(&pbx, None);
+                let link = self.memory.links.entry(pbx.clone()).or_default();
+                (link.fault, link.down_since) = (None, None);
+                self.show_link(&pbx);
                 let over = self.alerts.right(&format!("asterisk {pbx}"), "the link to Asterisk is up again");
                 self.tell(over);
+                self.next_beat = Instant::now();
             }
             Notice::LinkDown { pbx, why } => {
-                self.memory.link_faults.retain(|(name, _)| *name != pbx);
-                self.memory.link_faults.push((pbx.clone(), why.clone()));
-                self.show_link(&pbx, Some(&why));
+                let link = self.memory.links.entry(pbx.clone()).or_default();
+                // Every try in vain is told; it is down since the first, and news only then.
+                if link.fault.replace(why.clone()).is_none() {
+                    link.down_since = Some(window::now());
+                    self.next_beat = Instant::now();
+                }
+                self.show_link(&pbx);
                 self.alerts.wrong(&format!("asterisk {pbx}"), &why, now_ms, self.after_ms());
             }
+            Notice::Version { pbx, asterisk } => {
+                self.memory.links.entry(pbx.clone()).or_default().asterisk = Some(asterisk);
+                self.show_link(&pbx);
+                self.next_beat = Instant::now();
+            }
+            Notice::Placed { crm } => *self.memory.placed.entry(crm).or_default() += 1,
+        }
+    }
+
+    /// What a CRM is to be told at once.
+    fn news(&self, crm: &str, report: Report) {
+        if let Report::Forget(number) = &report {
+            // Known until the CRM says that it is done. Whose calls they were is the CRM's to find.
+            for crm in self.service.couriers.crms() {
+                self.service.remember_to_forget(crm, number);
+                self.service.couriers.tell(crm, report.clone());
+            }
+            return;
+        }
+        self.service.couriers.tell(crm, report);
+    }
+
+    /// Clients whom a CRM could not be told to forget before the last stop.
+    fn forget_what_was_left(&self) {
+        for (crm, number) in self.service.to_forget() {
+            self.service.couriers.tell(&crm, Report::Forget(number));
+        }
+    }
+
+    /// What a CRM says to a report.
+    fn word(&mut self, crm: &str, word: Word) {
+        let answer = match word {
+            Word::Forgotten(number) => return self.service.forgotten(crm, &number),
+            Word::Heartbeat(answer) => answer,
+        };
+        if let Some(skew) = answer.clock_skew_seconds {
+            let what = format!("clock {crm}");
+            if skew.abs() > CLOCKS_APART_S {
+                let text = format!("its clock and ours are {skew:.0} s apart; beyond 300 s it refuses everything");
+                self.alerts.wrong(&what, &text, Now::read().mono_ms, 0);
+            } else {
+                let over = self.alerts.right(&what, "the clocks agree again");
+                self.tell(over);
+            }
+        }
+        let said = (answer.users_revision, answer.directory_head);
+        let before = self.revisions.insert(crm.to_owned(), said.clone());
+        // With the first answer there is nothing to compare: users and directory were asked for at the start.
+        let Some(before) = before else { return };
+        if before.0 != said.0 {
+            self.service.window.refresh(crm, Refresh::Users);
+        } else if before.1 != said.1 {
+            self.service.window.refresh(crm, Refresh::Directory);
+        }
+    }
+
+    /// Tells every CRM with our module how we are.
+    fn beat(&self) {
+        let service = &self.service;
+        if service.couriers.is_idle() {
+            return;
+        }
+        let stored = Stored::read(&service.config.store.path).unwrap_or_else(|error| {
+            log::warn!("heartbeats go without figures of the database: {error}");
+            Stored::default()
+        });
+        for crm in service.couriers.crms() {
+            let standing = Standing {
+                config: &service.config,
+                exchanges: &service.exchanges,
+                links: &self.memory.links,
+                saved: &service.saved,
+                failed: &self.memory.failed,
+                placed: &self.memory.placed,
+                started_at: service.started_at,
+            };
+            let heartbeat = heartbeat::compose(crm, standing, &stored, window::now());
+            service.couriers.tell(crm, Report::Heartbeat(Box::new(heartbeat)));
         }
     }
 
@@ -166,12 +273,12 @@ impl<'a> Watch<'a> {
                 self.alerts.right("store", &text)
             }
             Alarm::DestinationDown { name, why } => {
-                self.alerts.wrong(&format!("crm {name}"), why, now_ms, self.after_ms());
+                self.alerts.wrong(&of_destination(name), why, now_ms, self.after_ms());
                 None
             }
             Alarm::DestinationUp { name, down_for_ms } => {
                 let text = format!("takes records again after {} s", down_for_ms / 1000);
-                self.alerts.right(&format!("crm {name}"), &text)
+                self.alerts.right(&of_destination(name), &text)
             }
             Alarm::StoreReplaced { path } => {
                 let text = format!("the database {} was deleted or replaced while in use: restart me", path.display());
@@ -224,20 +331,32 @@ impl<'a> Watch<'a> {
 
     /// One request to a CRM is over.
     fn request(&mut self, line: RequestLine) {
-        if let Some(feed) = self.service.feed.get() {
-            let succeeded = line.status.is_some_and(|status| (200..300).contains(&status));
+        let succeeded = line.status.is_some_and(|status| (200..300).contains(&status));
+        // A long poll takes as long as it was asked to.
+        if let Some(feed) = self.service.feed.get().filter(|_| line.op != "commands") {
             let took = CrmTook { crm: line.crm.clone(), op: line.op, took_ms: line.took_ms, succeeded };
             // Too busy to count: the figures have a hole.
             let _ = feed.tell(Happened::CrmTook(took));
         }
-        self.memory.requests.push(line);
+        if !succeeded {
+            *self.memory.failed.entry(line.crm.clone()).or_default() += 1;
+        }
+        // What comes every minute and goes well would leave no room for anything else.
+        if !(succeeded && ["commands", "heartbeat"].contains(&line.op)) {
+            self.memory.requests.push(line);
+        }
     }
 
-    fn show_link(&self, pbx: &str, fault: Option<&str>) {
+    fn show_link(&self, pbx: &str) {
         let exchange = self.service.exchanges.iter().find(|exchange| exchange.name == pbx);
         if let (Some(feed), Some(exchange)) = (self.service.feed.get(), exchange) {
-            let _ = feed.tell(Happened::Link(pbx_status(exchange, fault)));
+            let _ = feed.tell(Happened::Link(self.link(exchange)));
         }
+    }
+
+    fn link(&self, exchange: &Exchange) -> PbxStatus {
+        let link = self.memory.links.get(&exchange.name).cloned().unwrap_or_default();
+        pbx_status(exchange, link.fault.as_deref(), link.asterisk)
     }
 
     /// What only we know.
@@ -248,7 +367,7 @@ impl<'a> Watch<'a> {
             .iter()
             .map(|section| (section.name.clone(), self.memory.requests.of(&section.name).map(request_line).collect()));
         Watched {
-            link_faults: self.memory.link_faults.clone(),
+            pbxs: self.service.exchanges.iter().map(|exchange| self.link(exchange)).collect(),
             requests: requests.collect(),
             warnings: self.alerts.told().map(|(what, text)| format!("{what}: {text}")).collect(),
         }
@@ -263,4 +382,9 @@ impl<'a> Watch<'a> {
             self.teller.tell(&self.service.config.alert, alert);
         }
     }
+}
+
+/// What an alert about a destination of the outbox is called.
+fn of_destination(name: &str) -> String {
+    if name == HISTORY { format!("history {name}") } else { format!("crm {name}") }
 }

@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::history::Past;
 use super::queues::{Released, TellCalls, Told};
 use crate::ami::figures::LinkFigures;
 use crate::call::record::{FollowUp, Moment};
 use crate::call::{Input, PlaceCall, Record};
-use crate::clock::Now;
+use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::http::office::{
     AuditLine, CrmRequest, CrmStatus, Done, Figure, FigureKind, KeptAnswer, NotPlaced, Office, PbxStatus,
     RecordingPlace, Refresh, Sample, Status, Today, Wanted,
 };
 use crate::http::{self, LinkKey};
+use crate::lease::Pass;
 use crate::phone::EndpointPattern;
 use crate::store::reader::CallFilter;
 use crate::store::rows::{AuditRow, DestinationState, RequestRow};
@@ -32,8 +34,8 @@ const LOOKED_THROUGH: usize = 5;
 /// What the main thread knows and nobody else.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
-    /// Why each link is down, by the name of its exchange.
-    pub link_faults: Vec<(String, String)>,
+    /// How each link stands.
+    pub pbxs: Vec<PbxStatus>,
     /// The last requests to each CRM, newest first.
     pub requests: Vec<(String, Vec<CrmRequest>)>,
     /// What is wrong now, as sentences.
@@ -47,6 +49,7 @@ pub struct Exchange {
     pub figures: Arc<LinkFigures>,
     /// Its recordings folder.
     pub recordings: Option<PathBuf>,
+    pub zone: jiff::tz::TimeZone,
 }
 
 /// The office behind the window.
@@ -57,10 +60,13 @@ pub struct Window {
     pub questions: Sender<Sender<Watched>>,
     pub database: PathBuf,
     pub exchanges: Vec<Exchange>,
+    /// What the local database no longer knows, where there is more.
+    pub past: Option<Past>,
     /// Where a CRM's word that something changed goes, by its name.
     pub refreshes: Vec<(String, Sender<crate::crm::calls_module::Refresh>)>,
     pub zone: jiff::tz::TimeZone,
     pub started_at: Moment,
+    pub pass: Pass,
 }
 
 impl Window {
@@ -81,14 +87,14 @@ impl Window {
 }
 
 /// How one exchange's link stands.
-pub fn pbx_status(exchange: &Exchange, fault: Option<&str>) -> PbxStatus {
+pub fn pbx_status(exchange: &Exchange, fault: Option<&str>, asterisk: Option<String>) -> PbxStatus {
     let since_ms = exchange.figures.up_since_ms.load(Ordering::Relaxed);
     let up = since_ms > 0;
     PbxStatus {
         name: exchange.name.clone(),
         up,
         since: up.then_some(Moment(since_ms)),
-        asterisk: None,
+        asterisk,
         error: fault.filter(|_| !up).map(str::to_owned),
     }
 }
@@ -114,21 +120,25 @@ impl Office for Window {
         if exchange.is_none_or(|exchange| exchange.figures.up_since_ms.load(Ordering::Relaxed) == 0) {
             return done(Err(NotPlaced::NoLink));
         }
+        if self.pass.term(boot_ms()).is_none() {
+            return done(Err(NotPlaced::Standby));
+        }
         let KeptAnswer { crm, request, answer, at_ms } = kept;
+        let asking = crm.clone();
         let items = vec![Item::Request(RequestRow { crm, request, answer, at_ms }), Item::Audit(audit_row(line))];
         let input = TellCalls::Input(Box::new(Input::PlaceCall(Box::new(call))));
-        let told = Told { input, items, release: vec![Released::Placed(done)] };
+        let told = Told { input, items, release: vec![Released::Placed { crm: asking, done }] };
         if let Err(refused) = self.told.try_send(told) {
             for released in refused.into_inner().release {
-                if let Released::Placed(done) = released {
+                if let Released::Placed { done, .. } = released {
                     done(Err(NotPlaced::Busy));
                 }
             }
         }
     }
 
-    fn cancel_call(&self, request: &str) -> bool {
-        let input = TellCalls::Input(Box::new(Input::CancelCall { request: request.into() }));
+    fn cancel_call(&self, crm: &str, request: &str) -> bool {
+        let input = TellCalls::Input(Box::new(Input::CancelCall { crm: crm.into(), request: request.into() }));
         self.told.try_send(Told { input, items: Vec::new(), release: Vec::new() }).is_ok()
     }
 
@@ -171,11 +181,10 @@ impl Office for Window {
         let of = |pairs: &[(String, Vec<CrmRequest>)], name: &str| {
             pairs.iter().find(|(crm, _)| crm == name).map(|(_, lines)| lines.clone()).unwrap_or_default()
         };
-        let fault = |name: &str| watched.link_faults.iter().find(|(pbx, _)| pbx == name).map(|(_, why)| why.as_str());
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at,
-            pbxs: self.exchanges.iter().map(|exchange| pbx_status(exchange, fault(&exchange.name))).collect(),
+            pbxs: watched.pbxs,
             crms: destinations.iter().map(|state| crm_status(state, of(&watched.requests, &state.name))).collect(),
             today: Today { calls: counts.since, missed: counts.missed_since, to_call_back: counts.to_call_back },
             warnings: watched.warnings,
@@ -207,15 +216,20 @@ impl Office for Window {
     }
 
     fn recording(&self, id: &str) -> Result<Option<RecordingPlace>, String> {
-        let records = self.reader()?.records_of_recording(id).map_err(|error| error.to_string())?;
+        let mut records = self.reader()?.records_of_recording(id).map_err(|error| error.to_string())?;
+        if let Some(past) = self.past.as_ref().filter(|_| records.is_empty()) {
+            records = past.records_of_recording(id)?;
+        }
         let Some(recording) = records.iter().flat_map(|record| &record.recordings).find(|recording| recording.id == id)
         else {
             return Ok(None);
         };
         let pbx = records.first().map_or("", |record| record.pbx.as_str());
-        let folder = self.exchanges.iter().find(|exchange| exchange.name == pbx).and_then(|e| e.recordings.clone());
+        let exchange = self.exchanges.iter().find(|exchange| exchange.name == pbx);
+        let folder = exchange.and_then(|exchange| exchange.recordings.clone());
+        let zone = exchange.map_or_else(|| self.zone.clone(), |exchange| exchange.zone.clone());
         let crms = records.iter().filter_map(|record| record.crm.clone()).collect();
-        Ok(Some(RecordingPlace { folder, file: recording.file.clone(), started_at: recording.started_at, crms }))
+        Ok(Some(RecordingPlace { folder, file: recording.file.clone(), started_at: recording.started_at, zone, crms }))
     }
 
     fn close_follow_up(&self, record_id: &str, by: &str) -> Result<bool, String> {

@@ -1,6 +1,7 @@
 //! Click-to-call: reading what is asked, the book of what was asked, and the order that the core gets. Pure; the desk answers.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,8 +10,7 @@ use super::gate::Token;
 use super::guard::{Asked, Guard, Passed, Refusal, is_variable_value, is_word};
 use super::office::Pbx;
 use super::request::{Plus, Request, form_value};
-use crate::call::PlaceCall;
-use crate::call::effect::RequestState;
+use crate::call::{PlaceCall, Progress, RequestState};
 use crate::clock::Now;
 
 /// The same request gets the same answer for so long.
@@ -194,6 +194,51 @@ fn auto_answer(channel: &str) -> Vec<(Box<str>, Box<str>)> {
     Vec::new()
 }
 
+/// Who waits to hear what becomes of a click.
+pub(super) enum Asker {
+    /// A request over HTTP.
+    Request(Token),
+    /// A CRM that queued it for us to fetch.
+    Fetched(Reply),
+    /// The stock module, which is answered before it is known.
+    Nobody,
+}
+
+impl fmt::Debug for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Request(_) => "Request",
+            Self::Fetched(_) => "Fetched",
+            Self::Nobody => "Nobody",
+        })
+    }
+}
+
+/// Takes the answer to a fetched click, once. Whoever drops it without an answer was too busy, and that is the answer.
+pub struct Reply(Option<Take>);
+
+type Take = Box<dyn FnOnce(Result<(), Refusal>) + Send>;
+
+impl Reply {
+    pub fn new(take: impl FnOnce(Result<(), Refusal>) + Send + 'static) -> Self {
+        Self(Some(Box::new(take)))
+    }
+
+    pub fn say(mut self, answer: Result<(), Refusal>) {
+        if let Some(take) = self.0.take() {
+            take(answer);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(take) = self.0.take() {
+            take(Err(Refusal::new(503, "busy", "the connector is too busy or stopping; try again")));
+        }
+    }
+}
+
 /// One click.
 #[derive(Debug)]
 pub(super) struct Click {
@@ -206,13 +251,13 @@ pub(super) struct Click {
     pub reason: Option<String>,
     /// Set once the commit is over: what everybody who asks the same is answered.
     pub answered: bool,
-    /// Asked while the commit was under way.
-    pub waiting: Vec<Token>,
+    /// Whoever asked before or while the commit was under way.
+    pub waiting: Vec<Asker>,
     at_mono_ms: u64,
 }
 
 impl Click {
-    pub fn new(crm: &str, request: &str, pbx: &str, asked: &Asked, call_id: &str, token: Token, now: Now) -> Self {
+    pub fn new(crm: &str, request: &str, pbx: &str, asked: &Asked, call_id: &str, asker: Asker, now: Now) -> Self {
         Self {
             crm: crm.to_owned(),
             request: request.to_owned(),
@@ -222,7 +267,7 @@ impl Click {
             state: RequestState::Queued,
             reason: None,
             answered: false,
-            waiting: vec![token],
+            waiting: vec![asker],
             at_mono_ms: now.mono_ms,
         }
     }
@@ -248,7 +293,7 @@ impl Click {
 
 /// The body of `GET /api/v1/calls/REQUEST`.
 pub fn progress(request: &str, conversation: Option<&str>, state: RequestState, reason: Option<&str>) -> Value {
-    let mut value = json!({ "request": request, "state": state_name(state) });
+    let mut value = json!({ "request": request, "state": state.as_str() });
     if let Some(conversation) = conversation {
         value["conversation"] = conversation.into();
     }
@@ -256,17 +301,6 @@ pub fn progress(request: &str, conversation: Option<&str>, state: RequestState, 
         value["reason"] = reason.into();
     }
     value
-}
-
-pub fn state_name(state: RequestState) -> &'static str {
-    match state {
-        RequestState::Queued => "queued",
-        RequestState::AgentRinging => "agent_ringing",
-        RequestState::CustomerRinging => "customer_ringing",
-        RequestState::Talking => "talking",
-        RequestState::Done => "done",
-        RequestState::Failed => "failed",
-    }
 }
 
 /// The clicks of the last 24 hours, newest last.
@@ -280,17 +314,12 @@ impl Book {
         self.clicks.iter_mut().rev().find(|click| click.crm == crm && click.request == request)
     }
 
-    /// The click that was just placed for whoever waits there.
-    pub fn newest_of(&mut self, token: Token) -> Option<&mut Click> {
-        self.clicks.back_mut().filter(|click| click.waiting.contains(&token))
-    }
-
-    /// A state told by the core, which knows the request's id only.
-    pub fn settle(&mut self, request: &str, state: RequestState, reason: Option<&str>) -> Option<&Click> {
-        let click = self.clicks.iter_mut().rev().find(|click| click.request == request)?;
-        click.state = state;
-        click.reason = reason.map(str::to_owned);
-        Some(click)
+    /// How the core says that it goes; a click of an earlier run stands in the database only.
+    pub fn settle(&mut self, progress: &Progress) {
+        if let Some(click) = progress.crm.as_deref().and_then(|crm| self.find(crm, &progress.request)) {
+            click.state = progress.state;
+            click.reason = progress.reason.as_deref().map(str::to_owned);
+        }
     }
 
     pub fn remove(&mut self, crm: &str, request: &str) -> Option<Click> {

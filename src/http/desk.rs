@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::answer::Answer;
-use super::click_to_call::Book;
+use super::click_to_call::{Asker, Book, Reply};
 use super::gate::{Figures, Mailbox, Token};
 use super::guard::{Asked, Guard};
 use super::hub::{Filter, Hub};
 use super::links::{self, BadLink};
 use super::metrics::CrmLatency;
 use super::office::{Done, Happened, NotPlaced, Office, Pbx, RecordingPlace, Refresh};
-use super::recordings::{self, Search};
+use super::recordings;
 use super::request::{Method, Request, decode};
 use super::settings::{HttpSettings, Role};
 use super::sign_in::{SignIn, Visitor};
@@ -44,9 +44,15 @@ pub enum ToDesk {
         request: String,
         result: Result<(), NotPlaced>,
     },
+    /// A click that its CRM queued for us to fetch.
+    Fetched {
+        crm: String,
+        /// As that of `POST /api/v1/calls`.
+        body: Vec<u8>,
+        reply: Reply,
+    },
     /// Whether this request was answered before this run.
     Kept {
-        token: Token,
         crm: String,
         asked: Box<Asked>,
         peer: String,
@@ -78,7 +84,7 @@ pub struct Desk {
     pbxs: Vec<Pbx>,
     numbers: Numbers,
     zone: jiff::tz::TimeZone,
-    search: Search,
+    search: Vec<String>,
     link_key: links::LinkKey,
     office: Arc<dyn Office>,
     gate: Mailbox,
@@ -89,8 +95,8 @@ pub struct Desk {
     sign_in: SignIn,
     guard: Guard,
     book: Book,
-    /// Clicks whose id is looked up in the database, and who else asked the same meanwhile.
-    checking: Vec<(String, String, Vec<Token>)>,
+    /// Clicks whose id is looked up in the database, and who asked.
+    checking: Vec<(String, String, Vec<Asker>)>,
     clicked: Clicked,
     hub: Hub,
     latency: CrmLatency,
@@ -114,7 +120,7 @@ impl Desk {
             guard: Guard::new(setup.click_to_call),
             pbxs: setup.pbxs,
             numbers: setup.numbers,
-            search: Search { patterns: setup.search, zone: setup.zone.clone() },
+            search: setup.search,
             zone: setup.zone,
             link_key: setup.link_key,
             http: setup.http,
@@ -162,7 +168,8 @@ impl Desk {
             ToDesk::Left(token) => self.hub.leave(token),
             ToDesk::Happened(happened) => self.happened(happened),
             ToDesk::Placed { crm, request, result } => self.placed(&crm, &request, result),
-            ToDesk::Kept { token, crm, asked, peer, kept } => self.kept(token, &crm, &asked, &peer, kept),
+            ToDesk::Fetched { crm, body, reply } => self.fetched_click(reply, &crm, &body, Now::read()),
+            ToDesk::Kept { crm, asked, peer, kept } => self.kept(&crm, &asked, &peer, kept.as_deref()),
             ToDesk::Verified { token, name, address, is_tls, role } => {
                 self.verified(token, &name, address, is_tls, role);
             }
@@ -178,7 +185,7 @@ impl Desk {
         self.guard.reload(setup.click_to_call);
         self.pbxs = setup.pbxs;
         self.numbers = setup.numbers;
-        self.search = Search { patterns: setup.search, zone: setup.zone.clone() };
+        self.search = setup.search;
         self.zone = setup.zone;
         self.http = setup.http;
     }
@@ -186,9 +193,7 @@ impl Desk {
     fn happened(&mut self, happened: Happened) {
         match happened {
             Happened::Records(records) => records.into_iter().for_each(|record| self.hub.record(record, &self.gate)),
-            Happened::Request { request, state, reason } => {
-                self.book.settle(&request, state, reason.as_deref());
-            }
+            Happened::Request(progress) => self.book.settle(&progress),
             Happened::Link(pbx) => self.hub.link(pbx, Moment(Now::read().wall_ms), &self.gate),
             Happened::Backlog(crm) => self.hub.backlog(crm, &self.gate),
             Happened::CrmTook(took) => self.latency.add(took),

@@ -180,7 +180,7 @@ impl Hub {
             self.counted.pop_front();
         }
         self.counted.push_back(record.id.clone());
-        let key = (record.pbx.clone(), direction(record), status(record));
+        let key = (record.pbx.clone(), record.direction.as_str(), record.status.as_str());
         *self.finished.entry(key).or_default() += 1;
     }
 }
@@ -196,29 +196,6 @@ pub fn shown(record: &Record, filter: &Filter) -> Record {
         record.recordings.clear();
     }
     record
-}
-
-fn direction(record: &Record) -> &'static str {
-    use crate::call::record::Direction;
-    match record.direction {
-        Direction::Incoming => "incoming",
-        Direction::Outgoing => "outgoing",
-        Direction::Internal => "internal",
-    }
-}
-
-fn status(record: &Record) -> &'static str {
-    use crate::call::record::Status;
-    match record.status {
-        Status::Ringing => "ringing",
-        Status::InProgress => "in_progress",
-        Status::Completed => "completed",
-        Status::Missed => "missed",
-        Status::NoAnswer => "no_answer",
-        Status::Busy => "busy",
-        Status::Failed => "failed",
-        Status::Cancelled => "cancelled",
-    }
 }
 
 /// One Server-Sent Event. JSON has no line feeds of its own, so one `data` line holds it.

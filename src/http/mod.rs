@@ -39,6 +39,7 @@ use jiff::tz::TimeZone;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+pub use click_to_call::Reply;
 pub use links::LinkKey;
 pub use office::{Feed, Happened, Office};
 pub use settings::{ClickToCallSettings, HttpSettings, Problem, Role};
@@ -110,6 +111,11 @@ impl Http {
         Feed::new(self.desk.clone())
     }
 
+    /// Where clicks go that a CRM queued for us to fetch.
+    pub fn clicks(&self) -> Clicks {
+        Clicks { desk: self.desk.clone() }
+    }
+
     /// Takes over new settings, all but addresses, certificates and the number of connections.
     pub fn reload(&self, setup: Setup) {
         // Waits only if a thousand requests are before us.
@@ -129,6 +135,20 @@ impl Http {
             }
         }
         left
+    }
+}
+
+/// The way of fetched clicks to the same guard, book and audit log as those that are posted.
+#[derive(Clone)]
+pub struct Clicks {
+    desk: Sender<ToDesk>,
+}
+
+impl Clicks {
+    /// Asks for a call as `POST /api/v1/calls` of `crm` does, with the same `body`. Never waits: where the desk is too busy, `reply`
+    /// is told so.
+    pub fn ask(&self, crm: &str, body: Vec<u8>, reply: Reply) {
+        drop(self.desk.try_send(ToDesk::Fetched { crm: crm.to_owned(), body, reply }));
     }
 }
 

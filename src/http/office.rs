@@ -10,10 +10,9 @@ use crossbeam_channel::{Sender, TrySendError};
 use serde::Serialize;
 
 use super::desk::ToDesk;
-use crate::asterisk::{PbxId, Text};
-use crate::call::effect::RequestState;
+use crate::asterisk::PbxId;
 use crate::call::record::Moment;
-use crate::call::{PlaceCall, Record};
+use crate::call::{PlaceCall, Progress, Record};
 use crate::phone::{DialFormat, EndpointPattern};
 use crate::secret::Secret;
 
@@ -24,7 +23,7 @@ pub trait Office: Send + Sync + 'static {
     fn place_call(&self, call: PlaceCall, kept: KeptAnswer, line: AuditLine, done: Done);
 
     /// Has a click-to-call cancelled; false if it cannot even be passed on now.
-    fn cancel_call(&self, request: &str) -> bool;
+    fn cancel_call(&self, crm: &str, request: &str) -> bool;
 
     /// Writes a line of the audit log. Must not wait.
     fn audit(&self, line: AuditLine);
@@ -68,6 +67,8 @@ pub enum NotPlaced {
     NoLink,
     /// A queue is full or the database does not commit.
     Busy,
+    /// Another connector is active; this one only follows.
+    Standby,
 }
 
 /// The answer a click-to-call request got, to be given again.
@@ -123,6 +124,8 @@ pub struct RecordingPlace {
     pub file: String,
     /// When the recording began: for nightly moves into dated folders.
     pub started_at: Moment,
+    /// Of its PBX: dated folders are in its days.
+    pub zone: jiff::tz::TimeZone,
     /// CRMs that have a record with it.
     pub crms: Vec<String>,
 }
@@ -258,7 +261,7 @@ pub enum Happened {
     /// Records changed and are committed (or at least on their way to it).
     Records(Vec<Record>),
     /// A click-to-call went on.
-    Request { request: Text, state: RequestState, reason: Option<Text> },
+    Request(Box<Progress>),
     /// A link came up or went down; also told once at the start, for each.
     Link(PbxStatus),
     /// The outbox of a CRM changed noticeably; once a second is enough.

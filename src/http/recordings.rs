@@ -1,139 +1,12 @@
-//! The sound of a call, straight from the disk: finding the file, never outside its folder, and answering the part that was
-//! asked for. Whose sound it is and who may hear it is decided by the desk.
-
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
-
-use jiff::tz::TimeZone;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
-use rustix::io::Errno;
+//! The sound of a call, straight from the disk: answering the part of a recording that was asked for. Where its file lies
+//! is found by [`crate::recording_file`]; whose sound it is and who may hear it is decided by the desk.
 
 use super::answer::{Answer, Body};
 use super::links::escape;
 use super::office::RecordingPlace;
 use super::request::{Method, Request};
 use super::sound::{self, Coding};
-
-/// What nightly jobs make of a recording.
-const ENDINGS: [&str; 6] = ["wav", "WAV", "mp3", "ogg", "opus", "gsm"];
-/// Where Asterisk puts recordings, if its path is absolute and the folder is mounted elsewhere here.
-const USUAL_FOLDER: &str = "/var/spool/asterisk/monitor";
-
-/// Where else recordings may lie than where the PBX put them.
-#[derive(Clone, Debug)]
-pub struct Search {
-    /// Folders below the recordings folder, as `{year}/{month}/{day}`.
-    pub patterns: Vec<String>,
-    pub zone: TimeZone,
-}
-
-/// Why there is no sound.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Missing {
-    /// No folder is configured, or it is not there now (not mounted).
-    Folder,
-    /// The folder is there, the file is not.
-    File,
-}
-
-/// An open recording.
-#[derive(Debug)]
-pub struct Found {
-    pub file: File,
-    /// Below the recordings folder.
-    pub path: PathBuf,
-    pub bytes: u64,
-    pub modified_ns: i128,
-}
-
-/// Opens the file of a recording: where the PBX put it, else under its name with another ending, there and in the folders
-/// of `search`.
-///
-/// # Errors
-/// [`Missing`]; a path that leads out of the folder, by `..` or a symbolic link, is a file that is not there.
-pub fn find(place: &RecordingPlace, search: &Search) -> Result<Found, Missing> {
-    let folder = place.folder.as_ref().ok_or(Missing::Folder)?;
-    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY;
-    let root = rustix::fs::open(folder, flags, Mode::empty()).map_err(|_| Missing::Folder)?;
-    let path = inside(folder, &place.file).ok_or(Missing::File)?;
-    if let Some(found) = open_file(&root, &path) {
-        return Ok(found);
-    }
-    let stem = path.file_stem().ok_or(Missing::File)?;
-    let own = path.parent().unwrap_or(Path::new("")).to_owned();
-    let dated = jiff::Timestamp::from_millisecond(place.started_at.0).ok().map(|at| at.to_zoned(search.zone.clone()));
-    let moved = search.patterns.iter().filter_map(|pattern| {
-        let at = dated.as_ref()?;
-        let filled = pattern
-            .replace("{year}", &format!("{:04}", at.year()))
-            .replace("{month}", &format!("{:02}", at.month()))
-            .replace("{day}", &format!("{:02}", at.day()));
-        inside(folder, &filled)
-    });
-    for folder in std::iter::once(own).chain(moved) {
-        for ending in ENDINGS {
-            let mut name = stem.to_owned();
-            name.push(".");
-            name.push(ending);
-            if let Some(found) = open_file(&root, &folder.join(name)) {
-                return Ok(found);
-            }
-        }
-    }
-    Err(Missing::File)
-}
-
-/// The path below the folder; `None` if it leads anywhere else.
-fn inside(folder: &Path, file: &str) -> Option<PathBuf> {
-    if file.contains('\0') {
-        return None;
-    }
-    let path = Path::new(file);
-    let path = path.strip_prefix(folder).or_else(|_| path.strip_prefix(USUAL_FOLDER)).unwrap_or(path);
-    let path = path.strip_prefix("/").unwrap_or(path);
-    path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)).then(|| path.to_owned())
-}
-
-fn open_file(root: &OwnedFd, path: &Path) -> Option<Found> {
-    let file = open_beneath(root, path).ok()?;
-    let facts = file.metadata().ok()?;
-    let modified_ns = i128::from(facts.mtime()) * 1_000_000_000 + i128::from(facts.mtime_nsec());
-    facts.is_file().then(|| Found { file, path: path.to_owned(), bytes: facts.len(), modified_ns })
-}
-
-/// Opens `path` below `root` and nowhere else, whatever links lie on the way and however they change meanwhile.
-fn open_beneath(root: &OwnedFd, path: &Path) -> io::Result<File> {
-    // Without NONBLOCK a named pipe in the folder would hold us up for ever.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
-        Ok(file) => return Ok(file.into()),
-        // Linux before 5.6, or a sandbox that does not know the call: step by step and without any links.
-        Err(Errno::NOSYS | Errno::PERM) => {}
-        Err(error) => return Err(error.into()),
-    }
-    open_stepwise(root, path, flags)
-}
-
-fn open_stepwise(root: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<File> {
-    let mut parts = path.components().peekable();
-    let mut folder: Option<OwnedFd> = None;
-    while let Some(part) = parts.next() {
-        let Component::Normal(name) = part else { return Err(Errno::XDEV.into()) };
-        let above = folder.as_ref().unwrap_or(root);
-        let is_last = parts.peek().is_none();
-        let kind = if is_last { flags } else { OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY };
-        let opened = rustix::fs::openat(above, name, kind | OFlags::NOFOLLOW, Mode::empty())?;
-        if is_last {
-            return Ok(opened.into());
-        }
-        folder = Some(opened);
-    }
-    Err(Errno::NOENT.into())
-}
+use crate::recording_file::{self, Missing, Search};
 
 /// What of the sound a request wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -175,8 +48,11 @@ pub fn wanted(range: &str, length: u64) -> Wanted {
 }
 
 /// The answer to a request for this recording.
-pub fn answer(request: &Request, place: &RecordingPlace, search: &Search, download: bool) -> Answer {
-    let found = match find(place, search) {
+pub fn answer(request: &Request, place: &RecordingPlace, search: &[String], download: bool) -> Answer {
+    let search = Search { patterns: search.to_vec(), zone: place.zone.clone() };
+    let folder = place.folder.as_deref().ok_or(Missing::Folder);
+    let found = folder.and_then(|folder| recording_file::find(folder, &place.file, place.started_at.0, &search));
+    let found = match found {
         Ok(found) => found,
         Err(Missing::File) => {
             let text = "the file is gone: it was deleted, or moved where the connector does not look";
@@ -237,17 +113,6 @@ pub fn answer(request: &Request, place: &RecordingPlace, search: &Search, downlo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::record::Moment;
-
-    fn search(patterns: &[&str]) -> Search {
-        Search { patterns: patterns.iter().map(|p| (*p).to_owned()).collect(), zone: TimeZone::UTC }
-    }
-
-    fn place(folder: &Path, file: &str) -> RecordingPlace {
-        // 2026-11-22T06:33:28Z
-        let started_at = Moment(1_795_329_208_170);
-        RecordingPlace { folder: Some(folder.to_owned()), file: file.to_owned(), started_at, crms: vec![] }
-    }
 
     #[test]
     fn ranges() {
@@ -276,64 +141,5 @@ mod tests {
         }
         assert_eq!(wanted("bytes=0-", 0), Nothing);
         assert_eq!(wanted("bytes=-5", 0), Whole);
-    }
-
-    #[test]
-    fn nothing_outside_the_folder_is_opened() {
-        let outside = tempfile::tempdir().expect("a folder");
-        std::fs::write(outside.path().join("secret.wav"), "secret").expect("written");
-        let within = tempfile::tempdir().expect("a folder");
-        let folder = within.path();
-        std::fs::create_dir(folder.join("day")).expect("made");
-        std::fs::write(folder.join("day/звонок 1.wav"), "sound").expect("written");
-        std::os::unix::fs::symlink(outside.path().join("secret.wav"), folder.join("link.wav")).expect("linked");
-        std::os::unix::fs::symlink(outside.path(), folder.join("out")).expect("linked");
-        std::os::unix::fs::symlink("day/звонок 1.wav", folder.join("in.wav")).expect("linked");
-        let secret = outside.path().join("secret.wav").display().to_string();
-        for file in [
-            "../secret.wav",
-            "day/../../secret.wav",
-            "link.wav",
-            "out/secret.wav",
-            &secret,
-            "/etc/passwd",
-            "day",
-            "",
-            ".",
-        ] {
-            assert!(find(&place(folder, file), &search(&[])).is_err(), "{file}");
-        }
-        let absolute = folder.join("day/звонок 1.wav").display().to_string();
-        for file in [
-            "day/звонок 1.wav",
-            "./day/звонок 1.wav",
-            &absolute,
-            "/var/spool/asterisk/monitor/day/звонок 1.wav",
-            "in.wav",
-        ] {
-            assert_eq!(find(&place(folder, file), &search(&[])).map(|f| f.bytes), Ok(5), "{file}");
-        }
-        let root: OwnedFd = File::open(folder).expect("opens").into();
-        for (file, opens) in
-            [("day/звонок 1.wav", true), ("link.wav", false), ("out/secret.wav", false), ("../x", false)]
-        {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            assert_eq!(open_stepwise(&root, Path::new(file), flags).is_ok(), opens, "{file}, without openat2");
-        }
-        let gone = RecordingPlace { folder: Some(folder.join("no")), ..place(folder, "a.wav") };
-        assert_eq!(find(&gone, &search(&[])).map(|f| f.bytes), Err(Missing::Folder));
-    }
-
-    #[test]
-    fn a_file_that_was_moved_and_converted_is_found() {
-        let within = tempfile::tempdir().expect("a folder");
-        let folder = within.path();
-        std::fs::create_dir_all(folder.join("2026/11/22")).expect("made");
-        std::fs::write(folder.join("2026/11/22/out-101.mp3"), "mp3").expect("written");
-        let found = find(&place(folder, "out-101.wav"), &search(&["{year}/{month}/{day}"])).expect("found");
-        assert_eq!(found.path, Path::new("2026/11/22/out-101.mp3"));
-        assert_eq!(find(&place(folder, "out-101.wav"), &search(&["../{year}"])).map(|f| f.bytes), Err(Missing::File));
-        std::fs::write(folder.join("out-101.ogg"), "ogg!").expect("written");
-        assert_eq!(find(&place(folder, "out-101.wav"), &search(&[])).map(|f| f.bytes), Ok(4));
     }
 }

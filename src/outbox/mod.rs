@@ -58,6 +58,9 @@ pub enum Outcome {
     BatchRefused { why: String },
     /// A fault of the CRM, not of a record: nothing is parked, everything waits.
     CrmDown { why: String, retry_after_s: Option<u32> },
+    /// Nothing was sent: another connector holds the lease ([`crate::lease`]). Everything waits as it did until ours is told
+    /// that it may deliver again.
+    NotOurs,
 }
 
 /// A batch and how it fared: what a sender reports to whoever keeps the rows.

@@ -138,6 +138,8 @@ pub struct Lane {
     backlog_batches: usize,
     turn: u32,
     down: Option<Down>,
+    /// Another connector delivers.
+    withheld: bool,
 }
 
 impl Lane {
@@ -155,7 +157,18 @@ impl Lane {
             backlog_batches: 0,
             turn: 0,
             down: None,
+            withheld: false,
         }
+    }
+
+    /// Another connector delivers from now on: nothing is wanted until [`Lane::deliver`].
+    pub fn withhold(&mut self) {
+        self.withheld = true;
+    }
+
+    /// It is ours to deliver.
+    pub fn deliver(&mut self) {
+        self.withheld = false;
     }
 
     /// New limits (a reload); what is under way stays so.
@@ -186,7 +199,7 @@ impl Lane {
 
     /// What to look for now, if a sender is idle and the destination may be tried.
     pub fn want(&self, now: Now) -> Option<Want> {
-        if self.batches >= self.senders {
+        if self.batches >= self.senders || self.withheld {
             return None;
         }
         if let Some(down) = &self.down {
@@ -287,6 +300,10 @@ impl Lane {
                 (fates, turn)
             }
             Outcome::CrmDown { why, retry_after_s } => self.failed(sent, rows, why, *retry_after_s, now, spread),
+            Outcome::NotOurs => {
+                self.withheld = true;
+                (vec![Fate::SendNewer; sent.len()], Turn::Same)
+            }
         }
     }
 
@@ -299,7 +316,7 @@ impl Lane {
 
     /// When [`Lane::want`] may say something else without anything having happened; monotonic milliseconds.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.down.as_ref().filter(|_| self.batches == 0).map(|down| down.until_ms)
+        self.down.as_ref().filter(|_| self.batches == 0 && !self.withheld).map(|down| down.until_ms)
     }
 
     fn is_up(&mut self, now: Now) -> Turn {

@@ -33,6 +33,8 @@ pub enum Input<R> {
     Save(Save<R>),
     /// The destinations after a reload. Those that are gone get nothing more; their rows stay.
     Destinations(Vec<Destination>),
+    /// Whether it is ours to deliver: with a second connector, only the holder of the lease does. True until told otherwise.
+    Deliver(bool),
     /// Retention, follow-up and bounds after a reload; the path and `power_loss` need a restart.
     Reloaded { settings: Settings, follow_up_days: u32 },
     /// Somebody wants something done and told about it.
@@ -57,7 +59,7 @@ pub enum Item {
     },
     Request(RequestRow),
     Audit(AuditRow),
-    /// A cursor or a small fact that must survive a restart.
+    /// A cursor or a small fact that must survive a restart; an empty value removes it.
     Setting {
         key: String,
         value: String,

@@ -12,6 +12,8 @@ pub mod error;
 pub mod follow_up;
 pub mod keeper;
 mod lock;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 pub mod reader;
 pub mod rows;
 pub mod settings;
@@ -21,5 +23,5 @@ pub use error::{StartError, StoreError};
 pub use keeper::{Alarm, Destination, DestinationKind, Input, Item, Keeper, Opened, Order, Plan, Save};
 pub use lock::{holder, mark_abort};
 pub use reader::{Desk, Reader};
-pub use settings::{PowerLoss, Settings};
+pub use settings::{MongodbSettings, PowerLoss, Settings, StoreKind};
 pub use sqlite::directory::DirectoryRows;

@@ -12,6 +12,9 @@ use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
 
+/// How many calls are shown if nobody says.
+pub const CALLS_SHOWN: usize = 100;
+
 /// Which calls; everything given must hold. Newest first.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CallFilter {
@@ -92,6 +95,12 @@ impl Reader {
         self.database.records_of_recording(recording_id)
     }
 
+    /// At most `limit` records with recordings, stored before the one of number `below` (the newest, without one), newest
+    /// first, each with its number.
+    pub fn recorded(&self, below: Option<i64>, limit: usize) -> Result<Vec<(i64, Record)>, StoreError> {
+        self.database.recorded(below, limit)
+    }
+
     pub fn counts(&self, since: Moment) -> Result<Counts, StoreError> {
         self.database.counts(since)
     }
@@ -117,6 +126,11 @@ impl Reader {
 
     pub fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
         self.database.setting(key)
+    }
+
+    /// Settings whose key begins with `prefix`.
+    pub fn settings_under(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.database.settings_under(prefix)
     }
 
     /// A consistent copy into the new file `to`, which appears under its name only when it is whole.
@@ -175,8 +189,9 @@ impl Desk {
         self.database.save_found(calls, Writing { at_ms: now.wall_ms, follow_up_days })
     }
 
+    /// Keeps a small fact; an empty value removes it.
     pub fn save_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        self.database.save_setting(key, value)
+        self.database.transaction(|| self.database.save_setting(key, value))
     }
 
     /// Removes a client's calls, by normalised number.

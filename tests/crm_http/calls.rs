@@ -159,7 +159,7 @@ fn example_records() -> Vec<Delivery> {
 
 #[test]
 fn records_are_sent_as_in_the_example() {
-    let body = pinconnector::crm::webhook::encode(&example_records(), at("2026-11-22T10:05:01.000Z").0);
+    let body = pinconnector::crm::webhook::encode(&example_records(), at("2026-11-22T10:05:01.000Z").0, 0);
     let mut example: Value = serde_json::from_str(&wire("records.request.json")).expect("JSON");
     // The last record of the example is malformed on purpose, and has no `live`.
     example["records"][4]["live"] = false.into();
@@ -452,6 +452,6 @@ fn a_page_of_the_directory_may_be_larger_than_other_answers() {
     let mut client = client(&crm);
     let answer = ask(&mut client, &Directory { cursor: String::new(), limit: DIRECTORY_PAGE }).expect("a page");
     assert_eq!(answer.entries.len(), 2000);
-    let outcome = sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links());
+    let outcome = sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links(), 0);
     assert_eq!(down(outcome), "its answer is larger than 1048576 bytes");
 }

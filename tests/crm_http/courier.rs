@@ -5,8 +5,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pinconnector::crm::calls_module::{CommandDone, HeartbeatAnswer, Order, RequestProgress};
-use pinconnector::crm::courier::{self, Fetched, Report};
+use pinconnector::call::record::Moment;
+use pinconnector::crm::calls_module::{CommandDone, Order, RequestProgress};
+use pinconnector::crm::courier::{self, Fetched, Report, Word};
 use pinconnector::crm::{Crm, Interrupter};
 
 use crate::scripted::{Reply, Server};
@@ -69,6 +70,36 @@ fn a_command_that_is_repeated_until_it_is_done_is_handed_on_once() {
 }
 
 #[test]
+fn whether_a_command_came_too_late_is_told_by_the_clock_of_the_crm() {
+    // Hours off ours: only signatures mind that.
+    let answer = r#"{"ok":true,"module":"Calls","time":"2026-11-22T10:00:00Z","commands":[{"id":"1","command":"cancel","request":"r1"}]}"#;
+    let server = Server::start([Reply::new(200, answer), Reply::Hang]);
+    let fetcher = fetch(&crm("calls", &server.url(""), ""));
+    let fetched = fetcher.orders.recv_timeout(Duration::from_secs(20)).expect("a command");
+    let moment = |text: &str| serde_json::from_value::<Moment>(text.into()).expect("a moment");
+    assert!(!fetched.is_past(moment("2026-11-22T10:30:00Z")));
+    assert!(fetched.is_past(moment("2026-11-22T10:00:00Z")));
+    fetcher.end();
+}
+
+#[test]
+fn a_client_is_forgotten_once_the_crm_says_so() {
+    let answer = r#"{"ok":true,"module":"Calls","number":"+79161234567","calls":3,"recordings":1}"#;
+    let server = Server::start([Reply::new(503, ""), Reply::new(200, answer), Reply::new(200, NOTHING)]);
+    let teller = tell(&crm("calls", &server.url(""), ""));
+    teller.reports.send(Report::Forget("+79161234567".to_owned())).expect("the teller listens");
+    let asked = server.next();
+    assert_eq!(asked.json(), serde_json::json!({"op": "forget", "number": "+79161234567"}));
+    assert!(teller.heard.is_empty(), "the CRM was away");
+    assert_eq!(server.next().json()["op"], "forget");
+    let (_, word) = teller.heard.recv_timeout(Duration::from_secs(10)).expect("an answer");
+    assert_eq!(word, Word::Forgotten("+79161234567".to_owned()));
+    drop(teller.reports);
+    teller.thread.join().expect("the teller ends");
+    assert!(server.asked.is_empty());
+}
+
+#[test]
 fn a_crm_that_does_not_wait_is_not_asked_without_pause() {
     let server = Server::start((0..1000).map(|_| Reply::new(200, NOTHING)));
     let fetcher = fetch(&crm("calls", &server.url(""), ""));
@@ -106,7 +137,7 @@ fn fetching_ends_when_nobody_wants_commands() {
 
 struct Teller {
     reports: Sender<Report>,
-    heard: Receiver<(String, HeartbeatAnswer)>,
+    heard: Receiver<(String, Word)>,
     thread: JoinHandle<()>,
 }
 
@@ -143,6 +174,7 @@ fn reports_are_told_at_once_and_heartbeats_are_answered() {
     teller.reports.send(Report::Heartbeat(Box::default())).expect("the teller listens");
     assert_eq!(server.next().json()["op"], "heartbeat");
     let (from, answer) = teller.heard.recv_timeout(Duration::from_secs(10)).expect("an answer");
+    let Word::Heartbeat(answer) = answer else { panic!("{answer:?}") };
     assert_eq!((from.as_str(), answer.users_revision.as_deref(), answer.commands_waiting), ("vtiger", Some("7"), 2));
     teller.reports.send(progress("r", "talking")).expect("the teller listens");
     assert_eq!(server.next().json()["requests"], serde_json::json!([{"request": "r", "state": "talking"}]));

@@ -236,7 +236,7 @@ fn after_every_fault_the_same_client_goes_on() {
     let mut client = client(&crm);
     let outcomes: Vec<bool> = (1..=10)
         .map(|revision| {
-            let outcome = sender::send(&mut client, &mut batch(vec![delivery("a-1-1", revision)]), &no_links());
+            let outcome = sender::send(&mut client, &mut batch(vec![delivery("a-1-1", revision)]), &no_links(), 0);
             outcome == Outcome::Answered(vec![Verdict::Saved])
         })
         .collect();
@@ -253,7 +253,7 @@ fn a_long_request_can_be_ended_from_elsewhere() {
     let mut client = client(&crm);
     let interrupter = client.interrupter();
     let thread =
-        std::thread::spawn(move || sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links()));
+        std::thread::spawn(move || sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links(), 0));
     server.next();
     let started = Instant::now();
     interrupter.interrupt();

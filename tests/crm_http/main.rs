@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use pinconnector::crm::{Client, Crm, CrmSettings, RequestLog, sender};
+use pinconnector::lease::Pass;
 use pinconnector::outbox::{Batch, Delivered, Delivery, Outcome};
 
 /// The secret of every example under `wire/`.
@@ -64,7 +65,7 @@ pub fn send(crm: &Arc<Crm>, batch: Batch) -> (Batch, Outcome) {
     let thread = std::thread::Builder::new()
         .name("crm-sender-1".to_owned())
         .stack_size(sender::STACK_BYTES)
-        .spawn(move || sender::run(crm, receiver, done, RequestLog::none(), no_links()))
+        .spawn(move || sender::run(crm, receiver, done, RequestLog::none(), no_links(), Pass::alone(), Arc::default()))
         .expect("a thread");
     work.send(batch).expect("the sender waits for work");
     let Delivered { batch, outcome } = outcomes.recv_timeout(Duration::from_secs(60)).expect("every batch comes back");

@@ -124,7 +124,7 @@ fn story(start: Reply, states: &[Record]) -> (String, Vec<Outcome>) {
         (0..8).for_each(|_| server.then(taken()));
         let mut one =
             batch(vec![Delivery { told, ..stored(&Record { revision: index as u64 + 1, ..state.clone() }, 0) }]);
-        outcomes.push(sender::send(&mut client, &mut one, &links()));
+        outcomes.push(sender::send(&mut client, &mut one, &links(), 0));
         told = one.deliveries.remove(0).told;
         for asked in server.asked.try_iter() {
             writeln!(text, "{}", form(&asked)).expect("a string takes everything");
@@ -317,7 +317,7 @@ fn a_link_that_the_column_would_cut_is_not_sent() {
     (0..8).for_each(|_| server.then(taken()));
     let record = ended(recorded(answered(incoming()), Some(RecordingState::Ready)), Status::Completed);
     let link: RecordingLink = Arc::new(|_| Some(format!("https://pbx.example.com/r/{}", "x".repeat(200))));
-    sender::send(&mut client, &mut batch(vec![stored(&record, 0)]), &link);
+    sender::send(&mut client, &mut batch(vec![stored(&record, 0)]), &link, 0);
     let names: Vec<String> = server.asked.try_iter().map(|a| event_name(&a)).collect();
     assert_eq!(names, ["StartApp", "DialAnswer", "EndCall", "Hangup"]);
 }
@@ -332,7 +332,7 @@ fn numbers_are_sent_so_that_no_wrong_client_is_found() {
             client_number_normalized: normalized.map(str::to_owned),
             ..incoming()
         };
-        sender::send(&mut client(&crm), &mut batch(vec![stored(&record, 0)]), &links());
+        sender::send(&mut client(&crm), &mut batch(vec![stored(&record, 0)]), &links(), 0);
         let body = String::from_utf8(server.next().body).expect("ASCII");
         body.split('&').find_map(|p| p.strip_prefix("callerIdNumber=")).expect("a number").to_owned()
     };
@@ -363,10 +363,10 @@ fn a_wrong_secret_is_a_fault_of_the_crm_although_its_status_is_200() {
     let crm = crm("pbxmanager", &server.url(""), "");
     let mut client = client(&crm);
     let mut one = batch(vec![stored(&ended(incoming(), Status::Missed), 0)]);
-    let why = down(sender::send(&mut client, &mut one, &links()));
+    let why = down(sender::send(&mut client, &mut one, &links(), 0));
     assert!(why.contains("secret") && why.contains("PBXManager"), "{why}");
     assert_eq!(one.deliveries[0].told, None, "nothing was taken");
-    let why = down(sender::send(&mut client, &mut one, &links()));
+    let why = down(sender::send(&mut client, &mut one, &links(), 0));
     assert!(why.contains("secret"), "{why}");
     assert!(one.deliveries[0].told.is_some(), "the record is there: it must not be made twice");
 }
@@ -383,7 +383,7 @@ fn what_is_no_answer_of_that_module_is_a_fault_of_the_crm() {
     ] {
         let server = Server::start([reply]);
         let mut one = batch(vec![stored(&incoming(), 0)]);
-        let why = down(sender::send(&mut client(&crm("pbxmanager", &server.url(""), "")), &mut one, &links()));
+        let why = down(sender::send(&mut client(&crm("pbxmanager", &server.url(""), "")), &mut one, &links(), 0));
         assert!(why.contains(word), "{why}");
         assert_eq!(one.deliveries[0].told, None);
     }
@@ -402,15 +402,15 @@ fn a_crm_that_fails_in_the_middle_is_told_the_rest_when_it_is_back() {
         let mut client = client(&crm);
         let mut one = batch(vec![stored(&over, 0)]);
         for _ in 0..3 {
-            down(sender::send(&mut client, &mut one, &links()));
+            down(sender::send(&mut client, &mut one, &links(), 0));
         }
-        let outcome = sender::send(&mut client, &mut one, &links());
+        let outcome = sender::send(&mut client, &mut one, &links(), 0);
         assert_eq!(outcome, Outcome::Answered(vec![Verdict::Saved]), "failed at {fails_at}");
         let mut names: Vec<String> = server.asked.try_iter().map(|a| event_name(&a)).collect();
         // Three of the same in a row were not taken.
         names.drain(fails_at..fails_at + 3);
         assert_eq!(names, ["StartApp", "DialAnswer", "Record", "EndCall", "Hangup"]);
-        assert_eq!(sender::send(&mut client, &mut one, &links()), Outcome::Answered(vec![Verdict::Unchanged]));
+        assert_eq!(sender::send(&mut client, &mut one, &links(), 0), Outcome::Answered(vec![Verdict::Unchanged]));
     }
 }
 
@@ -421,11 +421,11 @@ fn of_several_records_each_has_its_own_memory() {
     let crm = crm("pbxmanager", &server.url(""), "batch = 10");
     let mut client = client(&crm);
     let mut both: Batch = batch(vec![stored(&ended(incoming(), Status::Missed), 0), stored(&second, 0)]);
-    down(sender::send(&mut client, &mut both, &links()));
+    down(sender::send(&mut client, &mut both, &links(), 0));
     assert!(both.deliveries[0].told.is_some() && both.deliveries[1].told.is_none());
     server.then(start_outgoing("4957654321"));
     (0..3).for_each(|_| server.then(taken()));
-    let outcome = sender::send(&mut client, &mut both, &links());
+    let outcome = sender::send(&mut client, &mut both, &links(), 0);
     assert_eq!(outcome, Outcome::Answered(vec![Verdict::Unchanged, Verdict::Saved]));
 }
 
@@ -436,7 +436,7 @@ fn a_record_that_cannot_be_read_holds_up_nobody() {
     let broken = Delivery { body: "{}".into(), ..stored(&incoming(), 0) };
     let forgotten = Delivery { told: Some("nonsense".into()), ..stored(&incoming(), 0) };
     let mut all = batch(vec![broken, forgotten, stored(&incoming(), 0)]);
-    let Outcome::Answered(verdicts) = sender::send(&mut client(&crm), &mut all, &links()) else { panic!("down") };
+    let Outcome::Answered(verdicts) = sender::send(&mut client(&crm), &mut all, &links(), 0) else { panic!("down") };
     assert!(matches!(&verdicts[0], Verdict::Rejected { reason } if reason.contains("the stored record is unreadable")));
     assert!(
         matches!(&verdicts[1], Verdict::Rejected { reason } if reason.contains("memory")),

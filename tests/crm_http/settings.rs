@@ -157,7 +157,7 @@ fn the_secret_may_lie_in_a_file() {
     let (crm, warnings) = Crm::open(&settings(&section.to_string())).expect("good settings");
     assert!(warnings.is_empty(), "{warnings:?}");
     let mut client = pinconnector::crm::Client::new(crm.into(), pinconnector::crm::RequestLog::none());
-    pinconnector::crm::sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links());
+    pinconnector::crm::sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links(), 0);
     let asked = server.next();
     let header = |name| asked.header(name).expect("a header");
     let signed = signature::independent(

@@ -30,7 +30,7 @@ fn a_secure_connection_is_kept_for_the_next_request_and_closed_at_rest() {
     let crm = crm("webhook", &url(&server, "localhost"), &ca("ca.pem"));
     let mut client = client(&crm);
     let connection = |client: &mut pinconnector::crm::Client| {
-        sender::send(client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links());
+        sender::send(client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links(), 0);
         server.next().connection
     };
     assert_eq!([connection(&mut client), connection(&mut client), connection(&mut client)], [0, 0, 0]);

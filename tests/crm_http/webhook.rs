@@ -11,6 +11,7 @@ use pinconnector::call::record::{
     Direction, EndedBy, FollowUp, Reason, Record, Recording, RecordingState, Span, Status, StepKind, TransferKind,
 };
 use pinconnector::crm::{LastRequests, RequestLog, sender, webhook};
+use pinconnector::lease::Pass;
 use pinconnector::outbox::{Delivered, Delivery, Outcome, Verdict};
 
 use crate::records::{at, bare, step, stored};
@@ -108,14 +109,23 @@ fn backlog() -> Vec<Record> {
 }
 
 #[test]
+fn the_term_of_a_lease_stands_in_each_record() {
+    let sent_at = at("2026-11-22T10:00:02.900Z").0;
+    let body = webhook::encode(&[stored(&ringing(), sent_at - 55)], sent_at, 7);
+    let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(body["records"][0]["term"], 7);
+    assert_eq!(body["records"][0]["live"], true);
+}
+
+#[test]
 fn the_body_is_the_golden_one_byte_for_byte() {
     let sent_at = at("2026-11-22T10:00:02.900Z").0;
-    let body = webhook::encode(&[stored(&ringing(), sent_at - 55)], sent_at);
+    let body = webhook::encode(&[stored(&ringing(), sent_at - 55)], sent_at, 0);
     assert_eq!(String::from_utf8(body).expect("UTF-8"), wire("records.request.json").trim_end_matches('\n'));
 
     let sent_at = at("2026-11-23T08:00:00.000Z").0;
     let waiting: Vec<Delivery> = backlog().iter().map(|r| stored(r, at("2026-11-22T10:03:10.000Z").0)).collect();
-    let body = webhook::encode(&waiting, sent_at);
+    let body = webhook::encode(&waiting, sent_at, 0);
     assert_eq!(String::from_utf8(body).expect("UTF-8"), wire("records-backlog.request.json").trim_end_matches('\n'));
 }
 
@@ -160,7 +170,7 @@ fn the_golden_answers_mean_what_the_readme_says() {
     let mut client = client(&crm);
     let mut reply = |name: &str| {
         server.then(Reply::Raw(wire(name).replace('\n', "\r\n").into_bytes()));
-        sender::send(&mut client, &mut batch(vec![delivery("msk-1763805600.17-1", 1)]), &no_links())
+        sender::send(&mut client, &mut batch(vec![delivery("msk-1763805600.17-1", 1)]), &no_links(), 0)
     };
     assert_eq!(reply("saved.answer.http"), Outcome::Answered(vec![Verdict::Saved]));
     assert_eq!(reply("saved-empty.answer.http"), Outcome::Answered(vec![Verdict::Saved]));
@@ -177,7 +187,7 @@ fn the_golden_answers_mean_what_the_readme_says() {
 fn live_is_what_is_younger_than_thirty_seconds_when_it_is_sent() {
     let live = |age_ms: i64| {
         let record = Delivery { changed_at_ms: 1_000_000_000_000 - age_ms, ..delivery("a-1-1", 1) };
-        let body = webhook::encode(&[record], 1_000_000_000_000);
+        let body = webhook::encode(&[record], 1_000_000_000_000, 0);
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         body["records"][0]["live"].as_bool().expect("live is there")
     };
@@ -189,7 +199,7 @@ fn live_is_what_is_younger_than_thirty_seconds_when_it_is_sent() {
 fn live_is_put_into_a_record_of_any_shape() {
     for body in ["{}", " {\"a\":1} ", "{\"a\":{\"b\":\"}\"}}", "{\n}\n"] {
         let record = Delivery { body: body.into(), ..delivery("a-1-1", 1) };
-        let sent = webhook::encode(&[record.clone(), record], 0);
+        let sent = webhook::encode(&[record.clone(), record], 0, 0);
         let sent: serde_json::Value = serde_json::from_slice(&sent).unwrap_or_else(|e| panic!("{body}: {e}"));
         let mut expected: serde_json::Value = serde_json::from_str(body).expect("JSON");
         expected["live"] = true.into();
@@ -203,7 +213,7 @@ fn every_request_is_signed_with_a_nonce_of_its_own_over_one_connection() {
     let crm = crm("webhook", &server.url("/a/b?c=%D0%AF&d=1"), "");
     let mut client = client(&crm);
     for revision in 1..=5 {
-        sender::send(&mut client, &mut batch(vec![delivery("a-1-1", revision)]), &no_links());
+        sender::send(&mut client, &mut batch(vec![delivery("a-1-1", revision)]), &no_links(), 0);
     }
     let asked: Vec<Asked> = server.asked.try_iter().collect();
     assert_eq!(asked.len(), 5);
@@ -233,7 +243,7 @@ fn the_operators_header_goes_along_and_never_into_the_log() {
         crm("webhook", &server.url("/"), "header = { name = \"Authorization\", value = \"Bearer hunter2-hunter2\" }");
     let (lines, log) = bounded(10);
     let mut client = pinconnector::crm::Client::new(Arc::clone(&crm), RequestLog::new(lines));
-    sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links());
+    sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links(), 0);
     assert_eq!(server.next().header("authorization"), Some("Bearer hunter2-hunter2"));
     let line = log.try_recv().expect("a line for the request");
     assert_eq!(line.answer, "you sent *** and ***");
@@ -254,7 +264,7 @@ fn the_log_keeps_the_first_500_characters_of_an_answer() {
     let (lines, log) = bounded(10);
     let mut client = pinconnector::crm::Client::new(crm, RequestLog::new(lines));
     for _ in 0..2 {
-        sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links());
+        sender::send(&mut client, &mut batch(vec![delivery("a-1-1", 1)]), &no_links(), 0);
     }
     assert_eq!(log.try_recv().expect("a line").answer, format!("{}…", "я".repeat(500)));
     let broken = log.try_recv().expect("a line");
@@ -271,7 +281,9 @@ fn senders_work_side_by_side_and_end_when_there_is_no_more_work() {
     let threads: Vec<_> = (0..crm.senders)
         .map(|_| {
             let (crm, receiver, done) = (Arc::clone(&crm), receiver.clone(), done.clone());
-            std::thread::spawn(move || sender::run(crm, receiver, done, RequestLog::none(), no_links()))
+            std::thread::spawn(move || {
+                sender::run(crm, receiver, done, RequestLog::none(), no_links(), Pass::alone(), Arc::default())
+            })
         })
         .collect();
     drop((receiver, done));
@@ -305,7 +317,7 @@ fn a_sender_is_no_bottleneck() {
     let record = stored(&ringing(), 0);
     let started = Instant::now();
     for _ in 0..REQUESTS {
-        let outcome = sender::send(&mut client, &mut batch(vec![record.clone()]), &no_links());
+        let outcome = sender::send(&mut client, &mut batch(vec![record.clone()]), &no_links(), 0);
         assert_eq!(outcome, Outcome::Answered(vec![Verdict::Saved]));
     }
     let rate = f64::from(REQUESTS) / started.elapsed().as_secs_f64();

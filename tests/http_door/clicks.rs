@@ -2,15 +2,27 @@
 
 use std::time::Instant;
 
-use pinconnector::call::effect::RequestState;
+use crossbeam_channel::bounded;
+use pinconnector::call::{Progress, RequestState};
 use pinconnector::http::office::{KeptAnswer, PbxStatus, Refresh};
-use pinconnector::http::{ClickToCallSettings, Happened};
+use pinconnector::http::{ClickToCallSettings, Happened, Reply};
 use serde_json::json;
 
 use crate::stage::{Client, Ordered, SECRET, Stage, alone, no_link, nonce, setup, signed_as};
 
 fn body(request: &str, from: &str, to: &str) -> String {
     json!({ "request": request, "from": from, "to": to, "crm_record": "4012", "user": "6" }).to_string()
+}
+
+/// How the core says that a click of `vtiger` goes.
+fn progress(request: &str, state: RequestState, reason: Option<&str>) -> Happened {
+    Happened::Request(Box::new(Progress {
+        crm: Some("vtiger".to_owned()),
+        request: request.into(),
+        conversation: "msk-1".to_owned(),
+        state,
+        reason: reason.map(Into::into),
+    }))
 }
 
 #[test]
@@ -49,21 +61,55 @@ fn a_click_is_ordered_once_and_answered_after_the_commit() {
 
     let state = || stage.signed("GET", "/api/v1/calls/r1", "").json()["state"].as_str().map(str::to_owned);
     assert_eq!(state().as_deref(), Some("queued"));
-    stage.tell(Happened::Request { request: "r1".into(), state: RequestState::CustomerRinging, reason: None });
+    stage.tell(progress("r1", RequestState::CustomerRinging, None));
     assert_eq!(state().as_deref(), Some("customer_ringing"));
     assert_eq!(stage.signed("DELETE", "/api/v1/calls/r1", "").status, 202);
     assert!(matches!(stage.next_order(), Ordered::Cancel(request) if request == "r1"));
-    stage.tell(Happened::Request {
-        request: "r1".into(),
-        state: RequestState::Failed,
-        reason: Some("agent_busy".into()),
-    });
+    stage.tell(progress("r1", RequestState::Failed, Some("agent_busy")));
     let over = stage.signed("GET", "/api/v1/calls/r1", "").json();
     assert_eq!((over["state"].as_str(), over["reason"].as_str()), (Some("failed"), Some("agent_busy")));
     let theirs = signed_as("other", "another-secret", "GET", "/api/v1/calls/r1", "", 0, &nonce());
     assert_eq!(stage.ask(&theirs, b"").status, 404, "another CRM's click");
     assert_eq!(stage.signed("GET", "/api/v1/calls/unknown", "").error(), (404, "not_found".into()));
     stage.stop();
+}
+
+#[test]
+fn a_click_that_was_fetched_passes_the_same_guard() {
+    let _alone = alone();
+    let stage = Stage::new(setup());
+    let (told, answers) = bounded(8);
+    let fetched = |crm: &str, body: &str| {
+        let told = told.clone();
+        let reply = Reply::new(move |answer| {
+            let _ = told.send(answer.map_err(|refusal| (refusal.status, refusal.code)));
+        });
+        stage.http.clicks().ask(crm, body.as_bytes().to_vec(), reply);
+    };
+    let answer = || answers.recv_timeout(std::time::Duration::from_secs(10)).expect("an answer");
+    let asked = body("q1", "101", "+7 (495) 765-43-21");
+    fetched("vtiger", &asked);
+    assert_eq!(answer(), Ok(()));
+    let call = stage.next_placed();
+    assert_eq!((&*call.request, &*call.dialled, call.crm.as_deref()), ("q1", "+74957654321", Some("vtiger")));
+    // The same way round or the other, it is one click.
+    fetched("vtiger", &asked);
+    assert_eq!(answer(), Ok(()));
+    assert_eq!(stage.signed("POST", "/api/v1/calls", &asked).status, 202);
+    assert!(stage.orders.try_recv().is_err(), "nothing was dialled twice");
+    fetched("vtiger", &body("q2", "101", "+74957654321"));
+    assert_eq!(answer(), Err((409, "already_ringing")));
+    fetched("vtiger", &body("q3", "102", "${EXTEN}"));
+    assert_eq!(answer(), Err((400, "bad_number")));
+    fetched("vtiger", "no JSON");
+    assert_eq!(answer(), Err((400, "bad_request")));
+    fetched("nobody", &body("q4", "103", "+74957654321"));
+    assert_eq!(answer(), Err((401, "unknown_key")));
+    // Nobody says how it went: whoever drops the answer was too busy.
+    stage.known().commits = false;
+    fetched("vtiger", &body("q5", "104", "+74957654321"));
+    stage.stop();
+    assert_eq!(answer(), Err((503, "busy")));
 }
 
 #[test]
@@ -173,11 +219,7 @@ fn the_guard_says_why() {
         assert_eq!(reply.status, status, "{reply:?}");
         if status == 202 {
             stage.next_placed();
-            stage.tell(Happened::Request {
-                request: format!("n{nth}").into(),
-                state: RequestState::Done,
-                reason: None,
-            });
+            stage.tell(progress(&format!("n{nth}"), RequestState::Done, None));
         }
     }
 }
@@ -226,19 +268,11 @@ fn a_click_is_answered_at_once() {
     let mut took: Vec<_> = (0..50)
         .map(|nth| {
             let asked = body(&format!("r{nth}"), &format!("{}", 100 + nth), "+74957654321");
-            stage.tell(Happened::Request {
-                request: format!("r{nth}").into(),
-                state: RequestState::Done,
-                reason: None,
-            });
+            stage.tell(progress(&format!("r{nth}"), RequestState::Done, None));
             let begun = Instant::now();
             let reply = stage.signed("POST", "/api/v1/calls", &asked);
             assert_eq!(reply.status, 202, "{reply:?}");
-            stage.tell(Happened::Request {
-                request: format!("r{nth}").into(),
-                state: RequestState::Done,
-                reason: None,
-            });
+            stage.tell(progress(&format!("r{nth}"), RequestState::Done, None));
             begun.elapsed()
         })
         .collect();

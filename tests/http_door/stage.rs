@@ -70,7 +70,8 @@ impl Office for PlayedOffice {
         }
     }
 
-    fn cancel_call(&self, request: &str) -> bool {
+    fn cancel_call(&self, crm: &str, request: &str) -> bool {
+        assert_eq!(crm, "vtiger");
         self.orders.send(Ordered::Cancel(request.to_owned())).is_ok()
     }
 
@@ -281,6 +282,7 @@ pub fn place(folder: PathBuf, file: &str) -> RecordingPlace {
         folder: Some(folder),
         file: file.to_owned(),
         started_at: Moment(1_795_329_208_170),
+        zone: jiff::tz::TimeZone::UTC,
         crms: vec!["vtiger".to_owned()],
     }
 }

@@ -57,7 +57,13 @@ pub fn change(conversation_id: &str, open: bool, records: Vec<Record>) -> Item {
 }
 
 pub fn settings(folder: &Path) -> Settings {
-    Settings { path: folder.join("calls.db"), power_loss: PowerLoss::LastCommit, keep_days: 30, unsaved_max: 100 }
+    Settings {
+        path: folder.join("calls.db"),
+        power_loss: PowerLoss::LastCommit,
+        keep_days: 30,
+        unsaved_max: 100,
+        ..Settings::default()
+    }
 }
 
 /// A keeper, what it released and said, and the queue of one CRM called `crm`.

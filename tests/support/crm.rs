@@ -184,7 +184,7 @@ impl Crm {
     }
 }
 
-fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Vec<u8>> {
+pub fn read_request(reader: &mut BufReader<&TcpStream>) -> Option<Vec<u8>> {
     let mut length = 0;
     let mut first = true;
     loop {

@@ -6,3 +6,4 @@ pub mod office;
 pub mod program;
 #[path = "../traces/mod.rs"]
 pub mod traces;
+pub mod vtiger;

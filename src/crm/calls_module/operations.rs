@@ -212,6 +212,8 @@ pub struct RequestProgress {
 
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 pub struct CommandsAnswer {
+    /// The CRM's clock.
+    pub time: Option<Moment>,
     #[serde(default)]
     pub commands: Vec<Command>,
 }

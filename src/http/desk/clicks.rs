@@ -5,9 +5,9 @@ use crate::call::effect::RequestState;
 use crate::call::record::{Record, Status};
 use crate::clock::Now;
 use crate::http::answer::Answer;
-use crate::http::click_to_call::{self, Click, progress};
+use crate::http::click_to_call::{self, Asker, Click, Reply, progress};
 use crate::http::gate::Token;
-use crate::http::guard::{Asked, Refusal, Scene, is_word};
+use crate::http::guard::{Asked, Passed, Refusal, Scene, is_word};
 use crate::http::office::{AuditLine, Crm, KeptAnswer, NotPlaced, Pbx, Wanted};
 use crate::http::request::{Method, Request};
 use crate::sign;
@@ -20,33 +20,44 @@ impl Desk {
             Err(why) => return self.gate.answer(token, unsigned(&why)),
         };
         let peer = request.peer.ip().to_canonical().to_string();
-        let asked = match click_to_call::read_json(&request.body) {
+        self.clicked_on(Asker::Request(token), &crm, &request.body, &peer, now);
+    }
+
+    /// The same, from a CRM that could not reach us and waited for us to ask.
+    pub(super) fn fetched_click(&mut self, reply: Reply, crm: &str, body: &[u8], now: Now) {
+        match self.crm_named(crm) {
+            Some(crm) => self.clicked_on(Asker::Fetched(reply), &crm, body, "", now),
+            None => reply.say(Err(taken_out())),
+        }
+    }
+
+    fn clicked_on(&mut self, asker: Asker, crm: &Crm, body: &[u8], peer: &str, now: Now) {
+        let asked = match click_to_call::read_json(body) {
             Ok(asked) => asked,
             Err(refusal) => {
-                self.note_refused(&crm.name, None, &refusal, &peer, now);
-                return self.gate.answer(token, refused(&refusal));
+                self.note_refused(&crm.name, None, &refusal, peer, now);
+                return self.answer_click(asker, Err(&refusal));
             }
         };
         let Some(id) = asked.request.clone() else {
-            return self.place_and_answer(token, &crm, &asked, &peer, now);
+            return self.place_and_answer(asker, crm, &asked, peer, now);
         };
         if let Some(click) = self.book.find(&crm.name, &id) {
             if click.answered {
-                let answer = Answer::json(202, &click.answer());
-                return self.gate.answer(token, answer);
+                let answer = click.answer().to_string();
+                return self.answer_click(asker, Ok(&answer));
             }
-            click.waiting.push(token);
+            click.waiting.push(asker);
             return;
         }
-        if let Some((_, _, also)) = self.checking.iter_mut().find(|(of, known, _)| *of == crm.name && *known == id) {
-            also.push(token);
+        if let Some((_, _, askers)) = self.checking.iter_mut().find(|(of, known, _)| *of == crm.name && *known == id) {
+            askers.push(asker);
             return;
         }
         // It may have been answered before this run. The database knows, but is not waited for here.
-        self.checking.push((crm.name.clone(), id.clone(), Vec::new()));
-        let (office, own, name, asked_again) =
-            (std::sync::Arc::clone(&self.office), self.own.clone(), crm.name.clone(), asked.clone());
-        let peer_again = peer.clone();
+        self.checking.push((crm.name.clone(), id.clone(), vec![asker]));
+        let (office, own, name, peer) =
+            (std::sync::Arc::clone(&self.office), self.own.clone(), crm.name.clone(), peer.to_owned());
         let sent = self.run_errand(move || {
             let kept = office.kept_answer(&name, &id).unwrap_or_else(|why| {
                 log::warn!(
@@ -54,57 +65,90 @@ impl Desk {
                 );
                 None
             });
-            let kept = ToDesk::Kept { token, crm: name, asked: Box::new(asked_again), peer: peer_again, kept };
-            // Full: whoever asked is told after 20 s; nothing was dialled.
-            drop(own.try_send(kept));
+            // An errand may wait for the desk, as the desk never waits for an errand.
+            drop(own.send(ToDesk::Kept { crm: name, asked: Box::new(asked), peer, kept }));
         });
         if !sent {
-            self.checking.pop();
-            self.gate.answer(token, Answer::error(503, "busy", "too much is being read; try again"));
+            let refusal = Refusal::new(503, "busy", "too much is being read; try again");
+            for asker in self.checking.pop().into_iter().flat_map(|(_, _, askers)| askers) {
+                self.answer_click(asker, Err(&refusal));
+            }
         }
     }
 
     /// The database has said whether this request was here before.
-    pub(super) fn kept(&mut self, token: Token, crm: &str, asked: &Asked, peer: &str, kept: Option<String>) {
+    pub(super) fn kept(&mut self, crm: &str, asked: &Asked, peer: &str, kept: Option<&str>) {
         let id = asked.request.as_deref().unwrap_or_default();
-        let at = self.checking.iter().position(|(of, known, _)| of == crm && known == id);
-        let also = at.map(|at| self.checking.swap_remove(at).2).unwrap_or_default();
+        let Some(at) = self.checking.iter().position(|(of, known, _)| of == crm && known == id) else { return };
+        let (_, _, askers) = self.checking.swap_remove(at);
         if let Some(kept) = kept {
-            for token in std::iter::once(token).chain(also) {
-                self.gate.answer(token, Answer::new(202, "application/json", kept.clone().into_bytes()));
-            }
-            return;
+            return askers.into_iter().for_each(|asker| self.answer_click(asker, Ok(kept)));
         }
-        let Some(crm) = self.keys.crms().iter().find(|known| known.name == crm).cloned() else {
-            return self.gate.answer(token, Answer::error(401, "unknown_key", "this CRM was just taken out"));
+        let Some(crm) = self.crm_named(crm) else {
+            return askers.into_iter().for_each(|asker| self.answer_click(asker, Err(&taken_out())));
         };
-        self.place_and_answer(token, &crm, asked, peer, Now::read());
-        // Whoever asked the same meanwhile gets the same: the click is in the book now, or refused again.
-        for token in also {
+        // Whoever asked the same meanwhile gets the same: the click is in the book once the first was let through.
+        for asker in askers {
             match self.book.find(&crm.name, id) {
                 Some(click) if click.answered => {
-                    let answer = Answer::json(202, &click.answer());
-                    self.gate.answer(token, answer);
+                    let answer = click.answer().to_string();
+                    self.answer_click(asker, Ok(&answer));
                 }
-                Some(click) => click.waiting.push(token),
-                None => self.place_and_answer(token, &crm, asked, peer, Now::read()),
+                Some(click) => click.waiting.push(asker),
+                None => self.place_and_answer(asker, &crm, asked, peer, Now::read()),
             }
         }
     }
 
-    fn place_and_answer(&mut self, token: Token, crm: &Crm, asked: &Asked, peer: &str, now: Now) {
-        if let Err(refusal) = self.place(token, crm, asked, peer, now) {
+    fn crm_named(&self, name: &str) -> Option<Crm> {
+        self.keys.crms().iter().find(|known| known.name == name).cloned()
+    }
+
+    fn answer_click(&self, asker: Asker, answer: Result<&str, &Refusal>) {
+        match (asker, answer) {
+            (Asker::Request(token), Ok(body)) => {
+                self.gate.answer(token, Answer::new(202, "application/json", body.as_bytes().to_vec()));
+            }
+            (Asker::Request(token), Err(refusal)) if refusal.status == 429 => {
+                self.gate.answer(token, refused(refusal).with("Retry-After", "60"));
+            }
+            (Asker::Request(token), Err(refusal)) => self.gate.answer(token, refused(refusal)),
+            (Asker::Fetched(reply), answer) => reply.say(answer.map(|_| ()).map_err(Clone::clone)),
+            (Asker::Nobody, _) => {}
+        }
+    }
+
+    fn place_and_answer(&mut self, asker: Asker, crm: &Crm, asked: &Asked, peer: &str, now: Now) {
+        if let Err((asker, refusal)) = self.place(asker, crm, asked, peer, now) {
             self.note_refused(&crm.name, Some(asked), &refusal, peer, now);
-            let mut answer = refused(&refusal);
-            if refusal.status == 429 {
-                answer = answer.with("Retry-After", "60");
-            }
-            self.gate.answer(token, answer);
+            self.answer_click(asker, Err(&refusal));
         }
     }
 
-    /// Passes the guard and hands the order on. The answer waits for the commit.
-    fn place(&mut self, token: Token, crm: &Crm, asked: &Asked, peer: &str, now: Now) -> Result<(), Refusal> {
+    /// Passes the guard and hands the order on. The answer waits for the commit; a refusal gives the asker back.
+    fn place(&mut self, asker: Asker, crm: &Crm, asked: &Asked, peer: &str, now: Now) -> Result<(), (Asker, Refusal)> {
+        let (pbx, passed, id, request) = match self.admit(crm, asked, now) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Err((asker, refusal)),
+        };
+        let call_id = format!("pin-{}-{}", now.wall_ms / 1000, &id[..16]);
+        let order = click_to_call::order(asked, &passed, &self.guard, &pbx, &crm.name, &request, &call_id);
+        let click = Click::new(&crm.name, &request, &pbx.name, asked, &call_id, asker, now);
+        let kept = KeptAnswer {
+            crm: crm.name.clone(),
+            request: request.clone(),
+            answer: click.answer().to_string(),
+            at_ms: now.wall_ms,
+        };
+        let line = audit_line(&crm.name, Some(asked), Some(&request), "placed".to_owned(), peer, now);
+        self.book.add(click);
+        let done = place_done(self.own.clone(), crm.name.clone(), request);
+        self.office.place_call(order, kept, line, done);
+        Ok(())
+    }
+
+    /// The exchange, what the guard let through, an unguessable id, and the request's own.
+    fn admit(&mut self, crm: &Crm, asked: &Asked, now: Now) -> Result<(Pbx, Passed, String, String), Refusal> {
         let pbx = self.pbx_of(crm, asked)?;
         if self.hub.pbx(&pbx.name).is_some_and(|link| !link.up) {
             return Err(no_link(&pbx.name));
@@ -122,20 +166,7 @@ impl Desk {
             Some(request) => request.clone(),
             None => unguessable().map_err(no_randomness)?,
         };
-        let call_id = format!("pin-{}-{}", now.wall_ms / 1000, &id[..16]);
-        let order = click_to_call::order(asked, &passed, &self.guard, &pbx, &crm.name, &request, &call_id);
-        let click = Click::new(&crm.name, &request, &pbx.name, asked, &call_id, token, now);
-        let kept = KeptAnswer {
-            crm: crm.name.clone(),
-            request: request.clone(),
-            answer: click.answer().to_string(),
-            at_ms: now.wall_ms,
-        };
-        let line = audit_line(&crm.name, Some(asked), Some(&request), "placed".to_owned(), peer, now);
-        self.book.add(click);
-        let done = place_done(self.own.clone(), crm.name.clone(), request);
-        self.office.place_call(order, kept, line, done);
-        Ok(())
+        Ok((pbx, passed, id, request))
     }
 
     /// The commit of a click is over: everybody who waits is answered.
@@ -146,21 +177,20 @@ impl Desk {
             Ok(()) => {
                 click.answered = true;
                 self.clicked.placed += 1;
-                let body = click.answer();
-                for token in waiting {
-                    self.gate.answer(token, Answer::json(202, &body));
-                }
+                let body = click.answer().to_string();
+                waiting.into_iter().for_each(|asker| self.answer_click(asker, Ok(&body)));
             }
             Err(why) => {
                 let Some(click) = self.book.remove(crm, request) else { return };
                 let refusal = match why {
                     NotPlaced::NoLink => no_link(&click.pbx),
                     NotPlaced::Busy => Refusal::new(503, "busy", "the call could not be stored in time; try again"),
+                    NotPlaced::Standby => {
+                        Refusal::new(503, "standby", "this connector stands by; the other one is active: ask that one")
+                    }
                 };
                 *self.clicked.refused.entry(refusal.code).or_default() += 1;
-                for token in waiting {
-                    self.gate.answer(token, refused(&refusal));
-                }
+                waiting.into_iter().for_each(|asker| self.answer_click(asker, Err(&refusal)));
             }
         }
     }
@@ -201,7 +231,7 @@ impl Desk {
         if let Some(click) = self.book.find(&crm, &id) {
             let (body, is_over) = (click.progress(), click.is_over());
             let answer = match request.method() {
-                Method::Delete if !is_over && !self.office.cancel_call(&id) => {
+                Method::Delete if !is_over && !self.office.cancel_call(&crm, &id) => {
                     Answer::error(503, "busy", "this cannot be passed on now; try again")
                 }
                 Method::Delete if !is_over => Answer::json(202, &body),
@@ -252,14 +282,9 @@ impl Desk {
             }
         };
         // The module shows its answer to nobody and waits without limit, so it is not made to wait for the commit.
-        let answer = match self.place(token, &crm, &asked, &peer, now) {
-            Ok(()) => {
-                if let Some(click) = self.book.newest_of(token) {
-                    click.waiting.clear();
-                }
-                word("Success")
-            }
-            Err(refusal) => {
+        let answer = match self.place(Asker::Nobody, &crm, &asked, &peer, now) {
+            Ok(()) => word("Success"),
+            Err((_, refusal)) => {
                 self.note_refused(&crm.name, Some(&asked), &refusal, &peer, now);
                 word("Error")
             }
@@ -299,6 +324,10 @@ fn audit_line(
 
 fn refused(refusal: &Refusal) -> Answer {
     Answer::error(refusal.status, refusal.code, &refusal.message)
+}
+
+fn taken_out() -> Refusal {
+    Refusal::new(401, "unknown_key", "this CRM was just taken out")
 }
 
 fn no_link(pbx: &str) -> Refusal {

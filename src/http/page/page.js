@@ -170,7 +170,7 @@
 
   function sound(recording) {
     const box = make("span", "sound-one");
-    const says = { recording: "recording_now", deleted: "gone", unavailable: "unavailable" }[recording.state];
+    const says = { recording: "recording_now", deleted: "gone", empty: "empty", unavailable: "unavailable" }[recording.state];
     if (says) return make("span", "note", word(says));
     const path = `recordings/${encodeURIComponent(recording.id)}`;
     const play = make("button", "play", word("listen"));

@@ -4,7 +4,7 @@ use super::pending::{Note, Pending, PendingFate};
 use super::{Alarm, Destination, DestinationKind};
 use crate::clock::Now;
 use crate::outbox::policy::{BACKOFF_MAX_MS, Backlog, Fate, Lane, RowState, Spread, Turn, Want};
-use crate::outbox::{Batch, Delivered, Delivery};
+use crate::outbox::{Batch, Delivered, Delivery, Outcome};
 use crate::store::error::StoreError;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::outbox_rows::{End, live_since};
@@ -65,6 +65,16 @@ impl DestinationLane {
 
     /// Rows may have come.
     pub fn look_again(&mut self) {
+        self.maybe = true;
+    }
+
+    /// Whether another connector delivers.
+    pub fn withhold(&mut self, withheld: bool) {
+        if withheld {
+            self.lane.withhold();
+        } else {
+            self.lane.deliver();
+        }
         self.maybe = true;
     }
 
@@ -225,6 +235,10 @@ impl DestinationLane {
         };
         let (fates, turn) = self.lane.settle(&sent, &rows, &delivered.outcome, backlog, now, spread);
         self.maybe = true;
+        if delivered.outcome == Outcome::NotOurs {
+            // Nothing was sent, so there is nothing to write down.
+            return Vec::new();
+        }
 
         let name = self.destination.name.clone();
         for delivery in &delivered.batch.deliveries {

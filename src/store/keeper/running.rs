@@ -48,6 +48,8 @@ pub struct Running<R> {
     /// Wall clock.
     started_ms: i64,
     lanes: Vec<DestinationLane>,
+    /// Another connector delivers.
+    withheld: bool,
     pending: Pending,
     released: Vec<R>,
     failing: Option<Failing>,
@@ -71,6 +73,7 @@ impl<R> Running<R> {
             stop_grace_ms: plan.stop_grace_ms,
             started_ms: now.wall_ms,
             lanes: plan.destinations.into_iter().map(|to| DestinationLane::new(to, now.wall_ms)).collect(),
+            withheld: false,
             pending: Pending::default(),
             released: Vec::new(),
             failing: None,
@@ -82,7 +85,10 @@ impl<R> Running<R> {
     pub fn run(mut self, inputs: &Receiver<Input<R>>, outcomes: Receiver<Delivered>) {
         // Without a sender left there is nobody to report, nor anything to wait for at the end.
         let (mut outcomes, mut reporting) = (outcomes, true);
-        self.meet_destinations();
+        // The daemon names them a moment later: who is not named yet is not gone.
+        if !self.lanes.is_empty() {
+            self.meet_destinations();
+        }
         self.fill();
         loop {
             let wait = Duration::from_millis(self.wait_ms());
@@ -133,8 +139,13 @@ impl<R> Running<R> {
                 self.released.extend(release);
             }
             Input::Destinations(destinations) => self.replace_destinations(destinations),
+            Input::Deliver(ours) => {
+                self.withheld = !ours;
+                self.lanes.iter_mut().for_each(|lane| lane.withhold(!ours));
+            }
             Input::Reloaded { settings, follow_up_days } => {
-                self.settings = Settings { path: self.settings.path.clone(), ..settings };
+                let (path, kind) = (self.settings.path.clone(), self.settings.kind);
+                self.settings = Settings { path, kind, ..settings };
                 self.follow_up_days = follow_up_days;
                 self.try_all_now();
             }
@@ -167,20 +178,23 @@ impl<R> Running<R> {
                 None => DestinationLane::new(destination, self.started_ms),
             });
         }
+        let withheld = self.withheld;
+        self.lanes.iter_mut().for_each(|lane| lane.withhold(withheld));
         self.meet_destinations();
     }
 
     fn meet_destinations(&self) {
         let histories = self.lanes.iter().filter(|lane| lane.destination.kind == DestinationKind::History);
         let histories = histories.map(|lane| lane.destination.name.clone()).collect();
-        if let Err(error) = self.database.feed_histories(histories) {
+        if let Err(error) = self.database.feed_histories(histories, (self.clock)().wall_ms) {
             log::error!("the second history is fed only after a restart: {error}");
         }
         match self.database.destinations_with_rows() {
             Ok(names) => {
                 for name in names.iter().filter(|name| self.lanes.iter().all(|l| l.destination.name != **name)) {
                     log::warn!(
-                        "records wait for {name}, but no [[crm]] of that name is configured; they stay in the outbox"
+                        "records wait for {name}, but no [[crm]] (nor [store] kind) of that name is configured; they stay in \
+                         the outbox"
                     );
                 }
             }

@@ -7,7 +7,7 @@ use super::Alarm;
 use super::lanes::DestinationLane;
 use crate::clock::Now;
 use crate::store::error::StoreError;
-use crate::store::settings::Settings;
+use crate::store::settings::{HISTORY, Settings, StoreKind};
 use crate::store::sqlite::Database;
 use crate::store::sqlite::upkeep::Cursor;
 
@@ -125,12 +125,24 @@ impl Upkeep {
         if now.mono_ms < self.retention_due_ms {
             return Ok(());
         }
-        let keep_days = i64::from(settings.keep_days);
-        let before_ms = if keep_days == 0 { i64::MIN } else { now.wall_ms.saturating_sub(keep_days * DAY_MS) };
+        let days_ago = |days: u32| now.wall_ms.saturating_sub(i64::from(days) * DAY_MS);
+        let before_ms = if settings.keep_days == 0 { i64::MIN } else { days_ago(settings.keep_days) };
         let cursor = self.cursor;
         let (next, more) = database.transaction(|| {
             let more = database.forget_old_rest(now.wall_ms, before_ms, RETENTION_SLICE)?;
-            Ok((database.forget_old(before_ms, cursor, RETENTION_SLICE)?, more))
+            let mut next = None;
+            if cursor.started_at_ms < before_ms {
+                next = database.forget_old(before_ms, cursor, RETENTION_SLICE)?;
+            }
+            if next.is_none() && settings.kind == StoreKind::Mongodb {
+                // What MongoDB has as well; what began before it was fed, and was not copied, is here alone.
+                let local_ms = days_ago(settings.mongodb.local_days);
+                if let Some(since_ms) = database.fed_since(HISTORY)? {
+                    let from = cursor.max(Cursor { started_at_ms: since_ms.max(before_ms), n: 0 });
+                    next = database.forget_old(local_ms, from, RETENTION_SLICE)?;
+                }
+            }
+            Ok((next, more))
         })?;
         self.commits += 1;
         self.cursor = next.unwrap_or_default();

@@ -312,6 +312,10 @@ impl Database {
     /// # Errors
     /// If the database fails.
     pub fn save_setting(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        if value.is_empty() {
+            self.connection.prepare_cached("DELETE FROM setting WHERE key = ?1")?.execute([key])?;
+            return Ok(());
+        }
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO setting (key, value) VALUES (?1, ?2)")?
             .execute([key, value])?;

@@ -77,14 +77,29 @@ impl Database {
         max: usize,
         newer_than_ms: i64,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let sql = match end {
-            End::Newest => {
+        let sql = match (kind, end) {
+            // A tombstone waits until what it points at is there.
+            (DestinationKind::History, End::Newest) => {
+                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id FROM outbox o
+                 WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2
+                     AND NOT EXISTS (SELECT 1 FROM joined j JOIN outbox w ON w.item = j.into_id AND w.destination = ?1
+                                     WHERE j.id = o.item)
+                 ORDER BY o.changed_at DESC LIMIT ?3"
+            }
+            (DestinationKind::History, End::Oldest) => {
+                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id FROM outbox o
+                 WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2
+                     AND NOT EXISTS (SELECT 1 FROM joined j JOIN outbox w ON w.item = j.into_id AND w.destination = ?1
+                                     WHERE j.id = o.item)
+                 ORDER BY o.changed_at LIMIT ?3"
+            }
+            (DestinationKind::Crm, End::Newest) => {
                 "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
                      LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at DESC LIMIT ?3"
             }
-            End::Oldest => {
+            (DestinationKind::Crm, End::Oldest) => {
                 "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
                      LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination

@@ -10,11 +10,9 @@ use super::{Database, unsigned};
 use crate::call::Record;
 use crate::call::record::Moment;
 use crate::store::error::StoreError;
-use crate::store::reader::{CallFilter, Counts};
+use crate::store::reader::{CALLS_SHOWN, CallFilter, Counts};
 use crate::store::rows::{AuditRow, DestinationState, OutboxRow, RequestRow};
 
-/// How many calls are shown if nobody says.
-const CALLS_SHOWN: usize = 100;
 /// A conversation of more records than this is cut when shown.
 const CONVERSATION_MAX: i64 = 1_000;
 
@@ -110,6 +108,27 @@ impl Database {
         let sql =
             "SELECT r.body FROM recording JOIN record r ON r.n = recording.record WHERE recording.id = ? LIMIT 100";
         self.bodies(sql, vec![Value::Text(id.to_owned())])
+    }
+
+    /// Records with recordings, the newest first, each with its number, below which the next page begins.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn recorded(&self, below: Option<i64>, limit: usize) -> Result<Vec<(i64, Record)>, StoreError> {
+        let sql = "SELECT r.n, r.body FROM (SELECT DISTINCT record FROM recording WHERE record < ?1 ORDER BY record DESC LIMIT ?2)
+             JOIN record r ON r.n = record ORDER BY record DESC";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query((below.unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX)))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let body = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+            match serde_json::from_str(body) {
+                Ok(record) => found.push((row.get(0)?, record)),
+                // One that a later version wrote must not end the walk for the others.
+                Err(error) => log::debug!("a record cannot be read: {error}"),
+            }
+        }
+        Ok(found)
     }
 
     fn bodies(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Record>, StoreError> {
@@ -251,6 +270,19 @@ impl Database {
     pub fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT value FROM setting WHERE key = ?1")?;
         Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    /// Settings whose key begins with `prefix`, in the order of their keys.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn settings_under(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT key, value FROM setting WHERE key >= ?1 AND key < ?2 ORDER BY key")?;
+        let beyond = format!("{prefix}{}", char::MAX);
+        let rows = statement.query_map([prefix, &beyond], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<Vec<_>, _>>()?)
     }
 
     /// Copies everything but what is open, as of one moment, into the new file `to`.

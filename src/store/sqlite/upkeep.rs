@@ -14,7 +14,7 @@ const RESTORES_MAX: i64 = 3;
 pub const REQUEST_KEPT_MS: i64 = 86_400_000;
 
 /// Where retention goes on: the last row it looked at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Cursor {
     pub started_at_ms: i64,
     pub n: i64,
@@ -98,15 +98,18 @@ impl Database {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Removes up to `slice` calls that began before `before_ms` and that nobody waits for, from `from` on. Answers where
-    /// to go on, or `None` at the end.
+    /// Looks at up to `slice` calls that began before `before_ms`, from `from` on, and removes those conversations of which
+    /// none is younger, open or waited for: whole ones, since what is left of one would replace it in a second history.
+    /// Answers where to go on, or `None` at the end.
     ///
     /// # Errors
     /// If the database fails.
     pub fn forget_old(&self, before_ms: i64, from: Cursor, slice: usize) -> Result<Option<Cursor>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT r.started_at, r.n, r.id, r.open OR EXISTS (SELECT 1 FROM outbox o WHERE o.item IN (r.id, r.conversation))
+            "SELECT r.started_at, r.n, r.conversation, EXISTS (SELECT 1 FROM outbox o WHERE o.item = r.conversation)
                  OR EXISTS (SELECT 1 FROM open_conversation c WHERE c.id = r.conversation)
+                 OR EXISTS (SELECT 1 FROM record s WHERE s.conversation = r.conversation AND (s.started_at >= ?1 OR s.open = 1
+                     OR EXISTS (SELECT 1 FROM outbox o WHERE o.item = s.id)))
              FROM record r WHERE r.started_at < ?1 AND (r.started_at, r.n) > (?2, ?3)
              ORDER BY r.started_at, r.n LIMIT ?4",
         )?;
@@ -116,8 +119,14 @@ impl Database {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?, row.get::<_, bool>(3)?))
             })?
             .collect::<Result<Vec<_>, _>>()?;
-        for (_, n, id, _) in rows.iter().filter(|(_, _, _, wanted)| !wanted) {
-            self.remove_record(*n, id)?;
+        let mut of_conversation = self.connection.prepare_cached("SELECT n, id FROM record WHERE conversation = ?1")?;
+        for (_, _, conversation, _) in rows.iter().filter(|(_, _, _, wanted)| !wanted) {
+            let records = of_conversation
+                .query_map([conversation], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?
+                .collect::<Result<Vec<_>, _>>()?;
+            for (n, id) in records {
+                self.remove_record(n, &id)?;
+            }
         }
         Ok(rows.last().filter(|_| rows.len() == slice).map(|&(started_at_ms, n, ..)| Cursor { started_at_ms, n }))
     }
@@ -151,7 +160,9 @@ impl Database {
         let joins = self
             .connection
             .prepare_cached(
-                "DELETE FROM joined WHERE id IN (SELECT id FROM joined WHERE at < ?1 ORDER BY at LIMIT ?2)",
+                "DELETE FROM joined WHERE id IN
+                 (SELECT id FROM joined j WHERE at < ?1 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.item = j.id)
+                  ORDER BY at LIMIT ?2)",
             )?
             .execute(params![before_ms, most])?;
         // The conversations of forgotten clients: by now nobody would look for calls so old.
@@ -199,6 +210,7 @@ impl Database {
                     forgotten.told.push((crm, record.id));
                 }
             }
+            self.queue_forgetting(number, at_ms)?;
             self.connection.execute("DELETE FROM audit WHERE called = ?1", [number])?;
             Ok(forgotten)
         })

@@ -71,6 +71,21 @@ final class RecordsTest extends DatabaseCase
         self::assertCount(2, $this->store->saves);
     }
 
+    public function testAYoungerTermOverwritesAnyRevisionOfAnOlderOneAndNeverTheOtherWay(): void
+    {
+        $this->send(self::call('c', 1, ['term' => 1, 'revision' => 50, 'status' => 'talking']));
+        $taken = $this->send(self::call('c', 1, ['term' => 2, 'revision' => 3, 'status' => 'completed']))['c-1'];
+        self::assertSame(['saved', 3], [$taken['result'], $taken['revision']]);
+        $late = $this->send(self::call('c', 1, ['term' => 1, 'revision' => 60, 'status' => 'missed']))['c-1'];
+        self::assertSame('retry', $late['result']);
+        self::assertSame('another connector has taken over (term 2, this is 1)', $late['reason']);
+        $alone = $this->send(self::call('c', 1, ['revision' => 70, 'status' => 'missed']))['c-1'];
+        self::assertSame('retry', $alone['result'], 'without a term is older than any');
+        self::assertSame('completed', $this->stored($taken)['call_status']);
+        self::assertSame('unchanged', $this->send(self::call('c', 1, ['term' => 2, 'revision' => 3]))['c-1']['result']);
+        self::assertSame('rejected', $this->send(self::call('c', 1, ['term' => 'x', 'revision' => 80]))['c-1']['result']);
+    }
+
     public function testAnIdTwiceInABatch(): void
     {
         $answer = ($this->records())(['records' => [

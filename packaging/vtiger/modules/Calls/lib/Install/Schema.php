@@ -21,7 +21,7 @@ final class Schema
         'vtiger_calls' => 'callsid INT(19) NOT NULL PRIMARY KEY',
         'vtiger_callscf' => 'callsid INT(19) NOT NULL PRIMARY KEY',
         'vtiger_calls_claim' => 'connector_id INT NOT NULL, call_id VARCHAR(150) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,'
-            . ' crmid INT(19) NOT NULL DEFAULT 0, revision BIGINT NOT NULL, conversation VARCHAR(130) CHARACTER SET ascii'
+            . ' crmid INT(19) NOT NULL DEFAULT 0, revision BIGINT NOT NULL, term BIGINT NOT NULL DEFAULT 0, conversation VARCHAR(130) CHARACTER SET ascii'
             . " COLLATE ascii_bin NOT NULL DEFAULT '', party VARCHAR(64) NOT NULL DEFAULT '', auto_owner INT NOT NULL DEFAULT 0,"
             . ' forgotten TINYINT NOT NULL DEFAULT 0, PRIMARY KEY (connector_id, call_id), KEY claim_crmid (crmid),'
             . ' KEY claim_party (connector_id, conversation, party)',
@@ -79,7 +79,10 @@ final class Schema
     ];
 
     /** Columns added since a table was first made (table, column, type): update brings older installs to these. */
-    public const LATER_COLUMNS = [['vtiger_calls_timeline', 'recordings', 'TEXT']];
+    public const LATER_COLUMNS = [
+        ['vtiger_calls_timeline', 'recordings', 'TEXT'],
+        ['vtiger_calls_claim', 'term', 'BIGINT NOT NULL DEFAULT 0'],
+    ];
 
     public const BLOCKS = [
         'LBL_CALLS_CALL', 'LBL_CALLS_CLIENT', 'LBL_CALLS_EXCHANGE', 'LBL_CALLS_RECORDING', 'LBL_CALLS_FOLLOW_UP',

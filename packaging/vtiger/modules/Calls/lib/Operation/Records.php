@@ -1,8 +1,8 @@
 <?php
 
 /**
- * `records`: upserts a batch by id and revision. Every record is judged alone; what was done before PHP dies at one of them stands, and
- * answerAfterDeath says so.
+ * `records`: upserts a batch by id and (term, revision). Every record is judged alone; what was done before PHP dies at one of
+ * them stands, and answerAfterDeath says so.
  */
 
 declare(strict_types=1);
@@ -101,7 +101,7 @@ class Records
 
     /**
      * @param mixed $wire
-     * @param array<string, array{crmid: int, revision: int, auto_owner: int, forgotten: bool}> $claims
+     * @param array<string, array{crmid: int, revision: int, term: int, auto_owner: int, forgotten: bool}> $claims
      * @return array<string, mixed>
      */
     private function judged($wire, Connector $connector, array $claims): array
@@ -121,12 +121,20 @@ class Records
     }
 
     /**
-     * @param array{crmid: int, revision: int, auto_owner: int, forgotten: bool}|null $claim
+     * @param array{crmid: int, revision: int, term: int, auto_owner: int, forgotten: bool}|null $claim
      * @return array<string, mixed>|null null: there is something to save
      */
     private function known(CallRecord $call, ?array $claim): ?array
     {
         if ($claim === null) {
+            return null;
+        }
+        if ($claim['term'] > $call->term && !$claim['forgotten']) {
+            // Of two connectors for one exchange the younger term speaks; the older one hears of it from its lease, too.
+            $reason = sprintf('another connector has taken over (term %d, this is %d)', $claim['term'], $call->term);
+            return self::result($call->id, 'retry', ['reason' => $reason], $claim['crmid']);
+        }
+        if ($claim['term'] < $call->term && !$claim['forgotten']) {
             return null;
         }
         if ($claim['forgotten'] || $claim['revision'] === $call->revision) {

@@ -30,6 +30,8 @@ final class CallRecord
     public string $conversation;
     public string $pbx;
     public int $revision;
+    /** Of the lease under which it was sent; 0: the connector stands alone. */
+    public int $term;
     public string $direction;
     public string $status;
     public float $startedAt;
@@ -71,6 +73,10 @@ final class CallRecord
             throw new BadRecord('revision: a positive whole number is needed');
         }
         $call->revision = $wire['revision'];
+        if (!is_int($wire['term'] ?? 0) || ($wire['term'] ?? 0) < 0) {
+            throw new BadRecord('term: a whole number is needed');
+        }
+        $call->term = $wire['term'] ?? 0;
         $call->direction = self::word($wire, 'direction', Words::DIRECTIONS);
         $call->status = self::word($wire, 'status', Words::STATUSES);
         foreach (self::TEXTS as $key => $width) {
@@ -256,6 +262,10 @@ final class CallRecord
             // The id becomes a part of an address: nothing in it may mean anything there.
             if (!is_string($id) || !preg_match('/^[\w.-]{1,100}$/', $id)) {
                 throw new BadRecord('recordings: every one needs an id of letters, digits, dot, dash and underscore');
+            }
+            // A file without any sound in it is no recording.
+            if (($recording['state'] ?? '') === 'empty') {
+                continue;
             }
             $file = is_string($recording['file'] ?? null) ? mb_substr($recording['file'], 0, 250) : '';
             $state = ($recording['state'] ?? 'ready') === 'deleted' ? 'deleted' : 'ready';

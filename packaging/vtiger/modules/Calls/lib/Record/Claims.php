@@ -1,8 +1,9 @@
 <?php
 
 /**
- * The claim table: which vTiger record an id of a connector is, and which revision of it is stored. It stands beside the entity's table because
- * a violated UNIQUE key there would leave half a record behind and tell nobody.
+ * The claim table: which vTiger record an id of a connector is, and which revision of it is stored, in which term of the
+ * connector's lease (0: the connector stands alone). It stands beside the entity's table because a violated UNIQUE key there
+ * would leave half a record behind and tell nobody.
  */
 
 declare(strict_types=1);
@@ -24,7 +25,7 @@ class Claims
 
     /**
      * @param list<string> $callIds
-     * @return array<string, array{crmid: int, revision: int, auto_owner: int, forgotten: bool}> by call id
+     * @return array<string, array{crmid: int, revision: int, term: int, auto_owner: int, forgotten: bool}> by call id
      */
     public function of(int $connectorId, array $callIds): array
     {
@@ -33,7 +34,7 @@ class Claims
         }
         $marks = implode(', ', array_fill(0, count($callIds), '?'));
         $rows = $this->db->rows(
-            'SELECT call_id, crmid, revision, auto_owner, forgotten FROM vtiger_calls_claim'
+            'SELECT call_id, crmid, revision, term, auto_owner, forgotten FROM vtiger_calls_claim'
             . " WHERE connector_id = ? AND call_id IN ($marks)",
             array_merge([$connectorId], $callIds)
         );
@@ -41,7 +42,7 @@ class Claims
         foreach ($rows as $row) {
             $claims[(string) $row['call_id']] = [
                 'crmid' => (int) $row['crmid'], 'revision' => (int) $row['revision'],
-                'auto_owner' => (int) $row['auto_owner'], 'forgotten' => (bool) (int) $row['forgotten'],
+                'term' => (int) $row['term'], 'auto_owner' => (int) $row['auto_owner'], 'forgotten' => (bool) (int) $row['forgotten'],
             ];
         }
         return $claims;
@@ -50,11 +51,13 @@ class Claims
     public function write(int $connectorId, CallRecord $call, int $crmId, int $autoOwner): void
     {
         $this->db->execute(
-            'INSERT INTO vtiger_calls_claim (connector_id, call_id, crmid, revision, conversation, party, auto_owner, forgotten)'
-            . ' VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON DUPLICATE KEY UPDATE crmid = VALUES(crmid),'
-            . ' revision = VALUES(revision), conversation = VALUES(conversation), party = VALUES(party),'
+            'INSERT INTO vtiger_calls_claim (connector_id, call_id, crmid, revision, term, conversation, party, auto_owner,'
+            . ' forgotten) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON DUPLICATE KEY UPDATE crmid = VALUES(crmid),'
+            . ' revision = VALUES(revision), term = VALUES(term), conversation = VALUES(conversation), party = VALUES(party),'
             . ' auto_owner = VALUES(auto_owner)',
-            [$connectorId, $call->id, $crmId, $call->revision, $call->conversation, $call->party(), $autoOwner]
+            [
+                $connectorId, $call->id, $crmId, $call->revision, $call->term, $call->conversation, $call->party(), $autoOwner,
+            ]
         );
     }
 
