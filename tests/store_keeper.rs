@@ -56,6 +56,43 @@ fn an_acknowledgement_deletes_only_what_it_was_for() {
 }
 
 #[test]
+fn a_record_that_turns_out_to_be_another_crms_is_taken_back_without_telling_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 2, 50);
+    let (crm, batches) = destination("crm", 2, 50);
+    let (second, second_batches) = destination("second", 2, 50);
+    desk.keeper.inputs.send(Input::Destinations(vec![crm, second])).unwrap();
+    let at = now_ms();
+    desk.save(vec![change("pbx-1.1", true, vec![record("pbx-1.1", 1, at)])]);
+    let first = batches.recv_timeout(PATIENCE).unwrap();
+    desk.saved(first);
+    // The phone that rings says whose call it is.
+    let mut moved = record("pbx-1.1", 1, at);
+    (moved.revision, moved.crm) = (moved.revision + 1, Some("second".to_owned()));
+    desk.save(vec![change("pbx-1.1", true, vec![moved.clone()])]);
+    let (theirs, ours) = (second_batches.recv_timeout(PATIENCE).unwrap(), batches.recv_timeout(PATIENCE).unwrap());
+    assert_eq!(
+        serde_json::from_str::<pinconnector::call::Record>(&theirs.deliveries[0].body).unwrap(),
+        moved,
+        "whose it is gets all of it"
+    );
+    let told: pinconnector::call::Record = serde_json::from_str(&ours.deliveries[0].body).unwrap();
+    assert_eq!((told.superseded_by.as_deref(), told.revision), (Some("pbx-1.1-1"), moved.revision));
+    assert!(told.status.is_final() && told.client_number.is_none() && told.extension.is_none() && told.crm.is_none());
+    desk.saved(theirs);
+    desk.saved(ours);
+    let reader = Reader::open(&desk.path).unwrap();
+    until("nothing waits", || reader.destinations().unwrap().iter().all(|state| state.waiting == 0));
+    // From now on it is nobody else's.
+    moved.revision += 1;
+    desk.save_and_wait(vec![change("pbx-1.1", true, vec![moved])], 1);
+    desk.saved(second_batches.recv_timeout(PATIENCE).unwrap());
+    until("nothing waits", || reader.destinations().unwrap().iter().all(|state| state.waiting == 0));
+    assert!(batches.try_recv().is_err());
+    desk.stop();
+}
+
+#[test]
 fn a_rejected_record_is_parked_and_a_newer_revision_is_sent_again() {
     let folder = tempfile::tempdir().unwrap();
     let desk = open(&settings(folder.path()), 1, 50);
@@ -347,7 +384,7 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     assert_eq!(batch.deliveries[0].revision, far + 1);
     desk.saved(batch);
 
-    // Joined: the tombstone names the other.
+    // Joined: the tombstone names the other, and waits until that one was taken.
     let mut joined = change("pbx-1.1", false, vec![]);
     if let pinconnector::store::Item::Change(change) = &mut joined {
         change.joined_into = Some("pbx-0.1".into());
@@ -359,9 +396,15 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     desk.save(vec![joined, change("pbx-0.1", true, vec![moved, second])]);
     let batch = next();
     assert!(batch.deliveries.iter().all(|d| d.revision > far), "{batch:?}");
-    let of = |id: &str| body(&batch.deliveries.iter().find(|d| d.record_id == id).unwrap().body);
-    assert_eq!(of("pbx-1.1"), serde_json::json!({"conversation": "pbx-1.1", "joined_into": "pbx-0.1", "calls": []}));
-    assert_eq!(of("pbx-0.1")["calls"].as_array().unwrap().len(), 2);
+    assert_eq!(batch.deliveries.len(), 1);
+    assert_eq!(body(&batch.deliveries[0].body)["calls"].as_array().unwrap().len(), 2);
+    desk.saved(batch);
+    let batch = next();
+    assert_eq!(batch.deliveries.len(), 1);
+    assert_eq!(
+        body(&batch.deliveries[0].body),
+        serde_json::json!({"conversation": "pbx-1.1", "joined_into": "pbx-0.1", "calls": []})
+    );
     desk.saved(batch);
 
     // Forgotten: nothing is left of it.
@@ -370,8 +413,10 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     let forgotten = answers.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(forgotten.records, 2);
     let batch = next();
-    let gone = batch.deliveries.iter().find(|d| d.record_id == "pbx-0.1").unwrap();
-    assert_eq!(body(&gone.body), serde_json::json!({"conversation": "pbx-0.1", "calls": []}));
+    let of = |id: &str| body(&batch.deliveries.iter().find(|d| d.record_id == id).unwrap().body);
+    assert_eq!(of("pbx-0.1"), serde_json::json!({"conversation": "pbx-0.1", "calls": []}));
+    // And what that history has of the client beyond what is here.
+    assert_eq!(of("forget +79161234567"), serde_json::json!({"forget": "+79161234567"}));
     desk.saved(batch);
     desk.stop();
 }

@@ -192,6 +192,9 @@ impl Calls {
         let Some(listing) = exchange.listing.take() else { return };
         let first = std::mem::take(&mut exchange.resync);
         self.reconcile(pbx, listing, first);
+        if first {
+            self.resynced.push(pbx);
+        }
     }
 
     /// Compares. `first`: this is the first list since the login, so nothing can have been missed by chance.
@@ -310,7 +313,7 @@ impl Calls {
         {
             // It came into the conversation by its own call: picked it up, or took it out of the parking lot.
             channel.role = Role::Caller;
-            self.takes_part(key, &leg.uniqueid, &extension);
+            self.takes_part(key, &leg.uniqueid, &extension, None);
             return;
         }
         if channel.party == Party::Local || !dialled {
