@@ -612,7 +612,8 @@ fn visit(rows: &[&Row], phones: &[Phone], row: &Row) -> Option<QueueVisit> {
     let in_it = || phones.iter().filter(|phone| phone.queue.as_ref() == Some(&name));
     let answered = in_it().filter_map(|phone| phone.answered).min();
     let rang = in_it().any(|phone| phone.rang);
-    Some(QueueVisit { name, joined, left: Some(answered.unwrap_or(left)), answered, status: None, rang })
+    let left = Some(answered.unwrap_or(left));
+    Some(QueueVisit { name, joined, left, answered, status: None, rang, waited_before: 0 })
 }
 
 fn voicemail(row: &Row) -> Option<String> {
