@@ -73,7 +73,9 @@ fn story(pbx: &str, rows: &[&Row], several: bool, rules: &Rules, wall_ms: i64) -
         }
     };
     let known_as = ids.into_iter().map(|id| format!("{pbx}-{id}")).collect();
-    let records = Reading::new(rows.to_vec(), rules).map(|reading| Telling::new(&reading, pbx, &id).records(wall_ms));
+    let records = Reading::new(rows.to_vec(), rules, pbx)
+        .filter(|reading| !reading.comes_from_peer())
+        .map(|reading| Telling::new(&reading, pbx, &id).records(wall_ms));
     let records = records.unwrap_or_default();
     Some(Found { conversation: id, known_as, began: Moment(began), ended: Moment(ended), records })
 }

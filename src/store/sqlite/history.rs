@@ -24,6 +24,8 @@ pub struct Writing {
 struct Stored {
     n: i64,
     revision: u64,
+    /// Empty if it belonged to none.
+    crm: String,
     fingerprint: i64,
     weighed: i64,
     amended: bool,
@@ -93,6 +95,12 @@ impl Database {
         } else if let Some(crm) = &record.crm {
             self.delivered(self.destination(crm)?, &record.id, delivered)?;
         }
+        if let Some(before) =
+            stored.map(|stored| stored.crm).filter(|crm| !crm.is_empty() && record.crm.as_ref() != Some(crm))
+        {
+            // The dialplan named another CRM late: the first one is told that it is not its own.
+            self.queue(Some(&before), &record.id, record.revision, writing.at_ms)?;
+        }
         self.queue_conversation(&record.conversation, writing.at_ms)?;
         if weight as i64 > weighed_before {
             self.settle_missed(record, weight, writing)?;
@@ -148,7 +156,7 @@ impl Database {
     fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT n, revision, fingerprint, weighed, amended FROM record WHERE id = ?1")?;
+            .prepare_cached("SELECT n, revision, fingerprint, weighed, amended, crm FROM record WHERE id = ?1")?;
         let stored = statement
             .query_row([id], |row| {
                 Ok(Stored {
@@ -157,6 +165,7 @@ impl Database {
                     fingerprint: row.get(2)?,
                     weighed: row.get(3)?,
                     amended: row.get(4)?,
+                    crm: row.get(5)?,
                 })
             })
             .optional()?;

@@ -4,6 +4,8 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Database, signed, unsigned};
+use crate::call::Record;
+use crate::call::record::Status;
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, LIVE_MS, Lane, RowState};
 use crate::store::error::StoreError;
@@ -118,7 +120,7 @@ impl Database {
             if lane.holds(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {
                 continue;
             }
-            match self.delivery(row, kind)? {
+            match self.delivery(row, (destination, kind))? {
                 Some(delivery) => found.push(delivery),
                 None => orphans.push(row.get::<_, i64>(5)?),
             }
@@ -146,7 +148,7 @@ impl Database {
              WHERE o.item = ?2 AND o.destination = ?1",
         )?;
         let mut rows = statement.query(params![destination, item])?;
-        rows.next()?.map_or(Ok(None), |row| self.delivery(row, kind))
+        rows.next()?.map_or(Ok(None), |row| self.delivery(row, (destination, kind)))
     }
 
     /// The delayed row that is due first, and when that is.
@@ -293,9 +295,16 @@ impl Database {
     }
 
     /// A row of item, revision, `changed_at`, body of the record, what was told; `None` if what it is about is gone.
-    fn delivery(&self, row: &Row<'_>, kind: DestinationKind) -> Result<Option<Delivery>, StoreError> {
+    fn delivery(
+        &self,
+        row: &Row<'_>,
+        (destination, kind): (i64, DestinationKind),
+    ) -> Result<Option<Delivery>, StoreError> {
         let body = match kind {
-            DestinationKind::Crm => row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(Box::from),
+            DestinationKind::Crm => match row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+                Some(body) if self.is_anothers(destination, body)? => Some(withdrawn(body)?),
+                body => body.map(Box::from),
+            },
             DestinationKind::History => {
                 Some(self.conversation_body(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?)
             }
@@ -308,6 +317,20 @@ impl Database {
             changed_at_ms: row.get(2)?,
             told: row.get(4)?,
         }))
+    }
+
+    /// Whether the record has become another CRM's.
+    fn is_anothers(&self, destination: i64, body: &str) -> Result<bool, StoreError> {
+        let known = self.destinations.borrow().iter().find(|(_, id)| **id == destination).map(|(name, _)| name.clone());
+        let name = match known {
+            Some(name) => name,
+            None => self
+                .connection
+                .prepare_cached("SELECT name FROM destination WHERE id = ?1")?
+                .query_row([destination], |row| row.get(0))?,
+        };
+        // As serde writes it; within a text its quotes would be escaped.
+        Ok(!body.contains(&format!("\"crm\":{}", serde_json::to_string(&name)?)))
     }
 
     fn drop_row(&self, id: i64) -> Result<(), StoreError> {
@@ -394,6 +417,27 @@ impl Database {
         )?;
         Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
+}
+
+/// What a CRM is told of a record that has become another's: that it is over and not to be counted, and nothing else.
+fn withdrawn(body: &str) -> Result<Box<str>, StoreError> {
+    let record: Record = serde_json::from_str(body)?;
+    let ended_at = record.ended_at.unwrap_or(record.started_at);
+    let withdrawn = serde_json::json!({
+        "id": record.id,
+        "conversation": record.conversation,
+        "pbx": record.pbx,
+        "revision": record.revision,
+        "source": record.source,
+        "direction": record.direction,
+        "status": Status::Cancelled,
+        "lead": false,
+        "started_at": record.started_at,
+        "ended_at": ended_at,
+        // No record of this CRM's takes its place.
+        "superseded_by": "",
+    });
+    Ok(withdrawn.to_string().into())
 }
 
 /// Everything that changed after this moment is a call of now.
