@@ -25,9 +25,22 @@ fn with_examples() -> String {
     let elsewhere = |line: &str| {
         line.contains("_file =")
             || line.contains('$')
-            || ["#ca =", "#server_name =", "#lookup_digits =", "#tls_", "#default_caller_id", "#peers", "#host", "#port = 3306", "#socket", "#database", "#table", "#username"]
-                .iter()
-                .any(|key| line.starts_with(key))
+            || [
+                "#ca =",
+                "#server_name =",
+                "#lookup_digits =",
+                "#tls_",
+                "#default_caller_id",
+                "#peers",
+                "#host",
+                "#port = 3306",
+                "#socket",
+                "#database",
+                "#table",
+                "#username",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key))
     };
     let mut text = String::new();
     for line in shipped().lines() {

@@ -271,7 +271,9 @@ impl<'a> Telling<'a> {
                 let blind = sent_on
                     && (until - NEXT_MS..=until + NEXT_MS).contains(&other.started)
                     && other.started > phone.started;
-                if takes_over && (attended || blind) && !between(until - NEXT_MS, at.max(until)) {
+                // A consultation that never reached the client was none of his.
+                let apart = consulted.is_some() && !self.meets_client(taker);
+                if takes_over && !apart && (attended || blind) && !between(until - NEXT_MS, at.max(until)) {
                     let kind = if attended { TransferKind::Attended } else { TransferKind::Blind };
                     pairs.push((giver, taker, kind));
                 }
