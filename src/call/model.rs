@@ -400,6 +400,8 @@ pub struct Conversation {
     #[serde(with = "uniqueid_option")]
     pub consulting: Option<Uniqueid>,
     pub is_consultation: bool,
+    /// It came over a trunk from another exchange of ours, whose conversation it is the far end of.
+    pub told_by_peer: bool,
     /// The transferer hung up: his channel is not of this conversation.
     #[serde(default)]
     pub guest_asked_hangup: Option<Ms>,
@@ -477,6 +479,7 @@ impl Conversation {
             pending_transfer: None,
             consulting: None,
             is_consultation: false,
+            told_by_peer: false,
             guest_asked_hangup: None,
             click: None,
             recordings: Vec::new(),

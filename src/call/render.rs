@@ -67,6 +67,10 @@ fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, change
 
 /// The records as they stand, revision 0.
 fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
+    // The exchange that called tells of it; unless a transfer has put a conversation of ours into this one.
+    if conversation.told_by_peer && conversation.published.is_empty() {
+        return Vec::new();
+    }
     let refused = ending::refused_direction(conversation, |number| rules.numbers.is_extension(number));
     if refused.is_some() && conversation.phoneless.is_none() {
         let (id, _) = conversation.next_id();

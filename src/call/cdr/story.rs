@@ -73,7 +73,9 @@ fn story(pbx: &str, rows: &[&Row], several: bool, rules: &Rules, wall_ms: i64) -
         }
     };
     let known_as = ids.into_iter().map(|id| format!("{pbx}-{id}")).collect();
-    let records = Reading::new(rows.to_vec(), rules).map(|reading| Telling::new(&reading, pbx, &id).records(wall_ms));
+    let records = Reading::new(rows.to_vec(), rules, pbx)
+        .filter(|reading| !reading.comes_from_peer())
+        .map(|reading| Telling::new(&reading, pbx, &id).records(wall_ms));
     let records = records.unwrap_or_default();
     Some(Found { conversation: id, known_as, began: Moment(began), ended: Moment(ended), records })
 }
@@ -269,7 +271,9 @@ impl<'a> Telling<'a> {
                 let blind = sent_on
                     && (until - NEXT_MS..=until + NEXT_MS).contains(&other.started)
                     && other.started > phone.started;
-                if takes_over && (attended || blind) && !between(until - NEXT_MS, at.max(until)) {
+                // A consultation that never reached the client was none of his.
+                let apart = consulted.is_some() && !self.meets_client(taker);
+                if takes_over && !apart && (attended || blind) && !between(until - NEXT_MS, at.max(until)) {
                     let kind = if attended { TransferKind::Attended } else { TransferKind::Blind };
                     pairs.push((giver, taker, kind));
                 }

@@ -41,7 +41,8 @@ impl Database {
             }
         }
         for record in &call.records {
-            if self.record(&record.id)?.is_some_and(|stored| stored.revision >= record.revision) {
+            let stored = self.record(&record.id)?;
+            if stored.is_some_and(|stored| !call.is_known || stored.revision >= record.revision) {
                 return Ok(false);
             }
         }
