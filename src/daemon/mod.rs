@@ -15,6 +15,7 @@ pub mod dialplan;
 pub mod heartbeat;
 pub mod history;
 pub mod links;
+pub mod pair;
 pub mod process;
 pub mod queues;
 pub mod reconcile;
@@ -43,7 +44,7 @@ use crate::crm::courier::{Report, Word};
 use crate::crm::sender::RecordingLink;
 use crate::crm::{Kind, LastRequests, RequestLog};
 use crate::http::{Feed, Happened, Http, LinkKey};
-use crate::lease::Pass;
+use crate::lease::{Lease, Pass, Role};
 use crate::store::{self, Keeper, Opened, Plan};
 use crate::threads::Thread;
 
@@ -101,6 +102,8 @@ pub struct Service {
     reconcile_thread: Option<Thread>,
     /// Looked at before anything is sent to a CRM and before each Originate.
     pass: Pass,
+    /// Absent where this connector stands alone.
+    pair: Option<pair::Pair>,
     /// Absent unless the history is in MongoDB.
     history: Option<history::History>,
     /// Absent where no exchange has a folder of recordings.
@@ -174,7 +177,8 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
-        let pass = Pass::alone();
+        let lease = (!config.pair.lease.is_empty()).then(|| Lease::new(boot_ms()));
+        let pass = lease.as_ref().map_or_else(Pass::alone, Lease::pass);
         let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
@@ -223,13 +227,17 @@ impl Service {
         let (mut destinations, mut senders) =
             senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &pass, &mut saved)
                 .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
-        let history = history::start(&config, &outcomes)
+        let history = history::start(&config, &outcomes, &pass)
             .map_err(|error| Fault::system("no threads for the history", &error))?
             .map(|(history, threads)| {
                 destinations.push(history.destination.clone());
                 senders.extend(threads);
                 history
             });
+        if lease.is_some() {
+            // Until the lease is ours.
+            inputs.send(store::Input::Deliver(false)).expect("the keeper runs");
+        }
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
@@ -247,7 +255,7 @@ impl Service {
             told: told_receiver,
             keeper: inputs.clone(),
             links: Some(links),
-            notices: notice_sender,
+            notices: notice_sender.clone(),
             feed: Arc::clone(&feed),
             names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
             last_ms: 0,
@@ -304,7 +312,20 @@ impl Service {
             None => None,
         };
         let (word_sender, words) = bounded(queues::WORDS.capacity);
-        let couriers = Couriers::start(&config.crm, commands, word_sender, request_log.clone())
+        let ways = |relay| pair::Ways {
+            keeper: inputs.clone(),
+            told: told.clone(),
+            notices: notice_sender.clone(),
+            database: config.store.path.clone(),
+            relay,
+        };
+        let pair = match lease {
+            Some(lease) => Some(start_pair(&config, lease, &mut senders, ways)?),
+            None => None,
+        };
+        // Who follows fetches no commands and says nothing of itself: there is one connector for its CRMs.
+        let listened = if pair.is_some() { &[][..] } else { &config.crm[..] };
+        let couriers = Couriers::start(listened, commands, word_sender, request_log.clone())
             .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
         let wishes = reconcile.as_deref().cloned();
         let control = control::Control::listen(&config.store.path, inputs.clone(), news_sender, wishes)
@@ -326,6 +347,7 @@ impl Service {
             reconcile,
             reconcile_thread,
             pass,
+            pair,
             history,
             recordings,
             control,
@@ -381,9 +403,14 @@ impl Service {
     pub fn stop(self) {
         let until = Instant::now() + GRACE;
         drop(self.control);
+        let mut left = Vec::new();
+        if let Some(pair) = self.pair
+            && !pair.stop(until)
+        {
+            left.push("lease".to_owned());
+        }
         drop(self.history);
         // No more orders; who waits at the window is answered, or told that we are closing.
-        let mut left = Vec::new();
         let tellers = self.couriers.stop_fetching(until, &mut left);
         if let Some(thread) = self.crm_orders
             && !thread.join_until(until)
@@ -492,6 +519,33 @@ fn release(ways: Ways) -> Box<dyn FnMut(Released) + Send> {
     })
 }
 
+/// Two connectors for one exchange: starts what keeps the lease, and what leaves our records for the other one.
+#[cfg(feature = "mongodb")]
+fn start_pair(
+    config: &Config,
+    lease: Lease,
+    threads: &mut Vec<Thread>,
+    ways: impl FnOnce(store::relay::Relay) -> pair::Ways,
+) -> Result<pair::Pair, Fault> {
+    let no_thread = |error: std::io::Error| Fault::system("no thread for the lease", &error);
+    let following = pair::shared(config, &lease.pass()).map_err(no_thread)?;
+    let ways = ways(following.relay.clone());
+    ways.keeper.send(store::Input::Relay(following.relay)).expect("the keeper runs");
+    threads.push(following.thread);
+    pair::Pair::start(lease, following.make, ways).map_err(no_thread)
+}
+
+/// See the other one; the configuration is refused before that.
+#[cfg(not(feature = "mongodb"))]
+fn start_pair(
+    _: &Config,
+    _: Lease,
+    _: &mut Vec<Thread>,
+    _: impl FnOnce(store::relay::Relay) -> pair::Ways,
+) -> Result<pair::Pair, Fault> {
+    Err(Fault { code: exit::CONFIG, text: "[pair] needs MongoDB, which this program was built without".to_owned() })
+}
+
 /// The nth `[[asterisk]]` section.
 fn pbx_id(nth: usize) -> PbxId {
     PbxId(u16::try_from(nth).expect("fewer than 65,536 exchanges"))
@@ -578,6 +632,8 @@ pub struct Memory {
     pub requests: LastRequests,
     /// How each link stands, by the name of its exchange.
     pub links: BTreeMap<String, LinkStanding>,
+    /// Which of two connectors we are.
+    pub role: Option<Role>,
     /// Requests that failed, by the CRM's name.
     pub failed: BTreeMap<String, u64>,
     /// Clicks that were placed, by the CRM's name.

@@ -6,14 +6,17 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::queues::{Notice, Released, TellCalls, Told};
-use crate::call::{Conversation, Input, Record};
+use crate::call::Input;
 use crate::clock::{Now, boot_ms};
-use crate::lease::{Answer, Lease, Pass, Role, Turn};
+use crate::config::Config;
+use crate::lease::{Answer, Lease, Role, Turn};
+use crate::store::relay::{Left, Relay, RelayChange};
 use crate::store::rows::Inheritance;
 use crate::store::{self, Order, Reader};
 use crate::threads::Thread;
@@ -43,13 +46,8 @@ pub trait Shared: Send {
     fn left(&mut self) -> Result<Left, String>;
 }
 
-/// What a connector left behind.
-#[derive(Debug, Default)]
-pub struct Left {
-    /// Destination and record.
-    pub undelivered: Vec<(String, Record)>,
-    pub open: Vec<Conversation>,
-}
+/// Makes a connection to the shared database, on the thread that uses it.
+pub type Make = Arc<dyn Fn() -> Box<dyn Shared> + Send + Sync>;
 
 /// What the pair's threads tell the rest of the service, and how.
 #[derive(Clone)]
@@ -58,6 +56,8 @@ pub struct Ways {
     pub told: Sender<Told>,
     pub notices: Sender<Notice>,
     pub database: PathBuf,
+    /// Tells whoever leaves our records for the other one.
+    pub relay: Relay,
 }
 
 /// The running pair, seen from the service.
@@ -71,14 +71,11 @@ impl Pair {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(make: impl Fn() -> Box<dyn Shared> + Send + Sync + 'static, ways: Ways) -> io::Result<(Self, Pass)> {
-        let lease = Lease::new(boot_ms());
-        let pass = lease.pass();
+    pub fn start(lease: Lease, make: Make, ways: Ways) -> io::Result<Self> {
         let (wishes, wished) = bounded(1);
-        let make: std::sync::Arc<dyn Fn() -> Box<dyn Shared> + Send + Sync> = std::sync::Arc::new(make);
         let holder = Holder { lease, make, ways, pruned_ms: boot_ms() };
         let thread = Thread::start("lease", move || holder.run(&wished))?;
-        Ok((Self { wishes, thread }, pass))
+        Ok(Self { wishes, thread })
     }
 
     /// Hands over to the other one, if we are active (SIGUSR1).
@@ -96,7 +93,7 @@ impl Pair {
 
 struct Holder {
     lease: Lease,
-    make: std::sync::Arc<dyn Fn() -> Box<dyn Shared> + Send + Sync>,
+    make: Make,
     ways: Ways,
     pruned_ms: u64,
 }
@@ -162,7 +159,7 @@ impl Holder {
 
     /// On a thread of its own: the lease must be renewed meanwhile.
     fn take_over(&self, term: u64) {
-        let (make, ways, pass) = (std::sync::Arc::clone(&self.make), self.ways.clone(), self.lease.pass());
+        let (make, ways, pass) = (Arc::clone(&self.make), self.ways.clone(), self.lease.pass());
         let delivered_before_ms = self.delivered_before_ms();
         let started = Thread::start("take-over", move || {
             let mut shared = make();
@@ -180,6 +177,7 @@ impl Holder {
             }
             if pass.term(boot_ms()) == Some(term) {
                 let _ = ways.keeper.send(store::Input::Deliver(true));
+                ways.relay.tell([RelayChange::Everything]);
             }
         });
         if let Err(error) = started {
@@ -196,7 +194,7 @@ impl Holder {
         }
         self.pruned_ms = now_ms;
         let Some(delivered_before_ms) = self.delivered_before_ms() else { return };
-        let (make, ways) = (std::sync::Arc::clone(&self.make), self.ways.clone());
+        let (make, ways) = (Arc::clone(&self.make), self.ways.clone());
         let started = Thread::start("take-over", move || match make().left() {
             Ok(left) => inherit(&ways, Left { open: Vec::new(), ..left }, Some(delivered_before_ms)),
             Err(why) => log::warn!("what the active connector has delivered cannot be read: {why}"),
@@ -213,6 +211,15 @@ impl Holder {
     }
 }
 
+/// Which of the two we are.
+pub fn name(config: &Config) -> String {
+    if config.pair.name.is_empty() {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    } else {
+        config.pair.name.clone()
+    }
+}
+
 /// Hands on what was left: open conversations to the core, records to the keeper; back when it is committed.
 fn inherit(ways: &Ways, left: Left, delivered_before_ms: Option<i64>) {
     let (open, rows) = (left.open.len(), left.undelivered.len());
@@ -220,7 +227,8 @@ fn inherit(ways: &Ways, left: Left, delivered_before_ms: Option<i64>) {
     for conversation in left.open {
         // One that has ended here ended after the other's last word.
         let records = reader.as_ref().ok().and_then(|reader| reader.conversation(&conversation.id).ok());
-        if records.is_some_and(|records| !records.is_empty() && records.iter().all(|record| record.ended_at.is_some())) {
+        if records.is_some_and(|records| !records.is_empty() && records.iter().all(|record| record.ended_at.is_some()))
+        {
             continue;
         }
         let input = TellCalls::Input(Box::new(Input::Adopted(Box::new(conversation))));
@@ -239,5 +247,73 @@ fn inherit(ways: &Ways, left: Left, delivered_before_ms: Option<i64>) {
         }
         Ok(Err(error)) => log::error!("what the other connector left cannot be stored: {error}"),
         Err(_) => log::error!("what the other connector left is not stored yet; the database is behind"),
+    }
+}
+
+#[cfg(feature = "mongodb")]
+pub use mongodb::{Following, shared};
+
+#[cfg(feature = "mongodb")]
+mod mongodb {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::lease::Pass;
+    use crate::store::mongodb::pair::{LeaseDocument, Place, relay};
+    use crate::store::relay;
+
+    /// The lease and the relay in MongoDB.
+    struct InMongodb {
+        document: LeaseDocument,
+        caught_up: Arc<AtomicBool>,
+    }
+
+    impl Shared for InMongodb {
+        fn ask(&mut self, caught_up: bool) -> Answer {
+            self.document.ask(caught_up)
+        }
+
+        fn release(&mut self) {
+            self.document.release();
+        }
+
+        fn caught_up(&self) -> bool {
+            self.caught_up.load(Ordering::SeqCst)
+        }
+
+        fn left(&mut self) -> Result<Left, String> {
+            self.document.left()
+        }
+    }
+
+    /// What the pair has beside its lease.
+    pub struct Following {
+        pub make: Make,
+        pub relay: Relay,
+        pub thread: Thread,
+    }
+
+    /// Starts the thread that leaves our records for the other connector; it ends when every [`Relay`] is dropped.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no randomness.
+    pub fn shared(config: &Config, pass: &Pass) -> io::Result<Following> {
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
+        let name = name(config);
+        // A process that was started anew is another holder: it knows nothing of what the old one was about to write.
+        let me = format!("{name}#{:016x}", u64::from_le_bytes(nonce));
+        log::info!("two connectors share the lease {:?}; this one is {name}", config.pair.lease);
+        let place = Place { settings: config.store.mongodb.clone(), lease: config.pair.lease.clone(), me };
+        let caught_up = Arc::new(AtomicBool::new(false));
+        let (told, relayed) = relay::relay();
+        let (at, database, pass, flag) =
+            (place.clone(), config.store.path.clone(), pass.clone(), Arc::clone(&caught_up));
+        let thread = Thread::start("mongodb-relay", move || relay(&at, &relayed, &database, &pass, &flag))?;
+        let make: Make = Arc::new(move || {
+            let document = LeaseDocument::new(place.clone());
+            Box::new(InMongodb { document, caught_up: Arc::clone(&caught_up) })
+        });
+        Ok(Following { make, relay: told, thread })
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::asterisk::{Action, ActionId, PbxId};
 use crate::call::Progress;
+use crate::lease;
 use crate::store;
 
 /// One queue between threads.
@@ -222,6 +223,11 @@ pub enum Notice {
     /// A click-to-call of this CRM was placed.
     Placed {
         crm: String,
+    },
+    /// Which of two connectors we are now, and what changed.
+    Lease {
+        role: lease::Role,
+        turn: Option<lease::Turn>,
     },
     LinkDown {
         pbx: String,

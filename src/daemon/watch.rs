@@ -17,6 +17,7 @@ use crate::crm::RequestLine;
 use crate::crm::courier::{Report, Word};
 use crate::http::office::{CrmTook, PbxStatus, Refresh};
 use crate::http::{Happened, Office};
+use crate::lease::{Role, Turn};
 use crate::store::settings::HISTORY;
 use crate::store::{Alarm, Reader};
 use crate::threads::Thread;
@@ -74,6 +75,10 @@ impl<'a> Watch<'a> {
             select! {
                 recv(signals) -> signal => match signal {
                     Ok(Signal::Reload) => self.reload(load),
+                    Ok(Signal::SwitchOver) => match &self.service.pair {
+                        Some(pair) => pair.switch_over(),
+                        None => log::warn!("SIGUSR1: there is no other connector to switch over to ([pair] lease is empty)"),
+                    },
                     Ok(Signal::Stop) | Err(_) => {
                         log::info!("stopping: links are closed, what is under way is delivered");
                         return self.service;
@@ -177,8 +182,42 @@ impl<'a> Watch<'a> {
                 self.show_link(&pbx);
                 self.next_beat = Instant::now();
             }
+            Notice::Lease { role, turn } => self.lease(role, turn.as_ref()),
             Notice::Placed { crm } => *self.memory.placed.entry(crm).or_default() += 1,
         }
+    }
+
+    /// Which of two connectors we are has changed, or who the other one is.
+    fn lease(&mut self, role: Role, turn: Option<&Turn>) {
+        let crms = match role {
+            Role::Active { .. } => &self.service.config.crm[..],
+            Role::Standby { .. } => &[],
+        };
+        if turn.is_some()
+            && let Err(error) = self.service.couriers.reload(crms)
+        {
+            log::error!("commands of the CRMs are fetched as before: {error}");
+        }
+        match turn {
+            Some(Turn::Lost { why }) => {
+                self.alerts.wrong(
+                    "lease",
+                    &format!("this connector is not active any more: {why}"),
+                    Now::read().mono_ms,
+                    self.after_ms(),
+                );
+            }
+            // Somebody has it, we or the other one.
+            _ => {
+                let over = self.alerts.right("lease", "one of the two connectors is active");
+                self.tell(over);
+            }
+        }
+        if let Some(feed) = self.service.feed.get() {
+            let _ = feed.tell(Happened::Pair(window::pair_status(&self.service.config, &role)));
+        }
+        self.memory.role = Some(role);
+        self.next_beat = Instant::now();
     }
 
     /// What a CRM is to be told at once.
@@ -369,6 +408,7 @@ impl<'a> Watch<'a> {
         Watched {
             pbxs: self.service.exchanges.iter().map(|exchange| self.link(exchange)).collect(),
             requests: requests.collect(),
+            pair: self.memory.role.as_ref().map(|role| window::pair_status(config, role)),
             warnings: self.alerts.told().map(|(what, text)| format!("{what}: {text}")).collect(),
         }
     }

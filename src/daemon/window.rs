@@ -16,11 +16,11 @@ use crate::call::{Input, PlaceCall, Record};
 use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::http::office::{
-    AuditLine, CrmRequest, CrmStatus, Done, Figure, FigureKind, KeptAnswer, NotPlaced, Office, PbxStatus,
-    RecordingPlace, Refresh, Sample, Status, Today, Wanted,
+    AuditLine, CrmRequest, CrmStatus, Done, Figure, FigureKind, KeptAnswer, NotPlaced, Office, PairRole, PairStatus,
+    PbxStatus, RecordingPlace, Refresh, Sample, Status, Today, Wanted,
 };
 use crate::http::{self, LinkKey};
-use crate::lease::Pass;
+use crate::lease::{Pass, Role};
 use crate::phone::EndpointPattern;
 use crate::store::reader::CallFilter;
 use crate::store::rows::{AuditRow, DestinationState, RequestRow};
@@ -38,6 +38,8 @@ pub struct Watched {
     pub pbxs: Vec<PbxStatus>,
     /// The last requests to each CRM, newest first.
     pub requests: Vec<(String, Vec<CrmRequest>)>,
+    /// Which of two connectors this one is.
+    pub pair: Option<PairStatus>,
     /// What is wrong now, as sentences.
     pub warnings: Vec<String>,
 }
@@ -96,6 +98,15 @@ pub fn pbx_status(exchange: &Exchange, fault: Option<&str>, asterisk: Option<Str
         since: up.then_some(Moment(since_ms)),
         asterisk,
         error: fault.filter(|_| !up).map(str::to_owned),
+    }
+}
+
+/// Which of two connectors this one is.
+pub fn pair_status(config: &Config, role: &Role) -> PairStatus {
+    let name = super::pair::name(config);
+    match role {
+        Role::Active { term } => PairStatus { name, role: PairRole::Active, term: Some(*term), active: None },
+        Role::Standby { holder } => PairStatus { name, role: PairRole::Standby, term: None, active: holder.clone() },
     }
 }
 
@@ -187,6 +198,7 @@ impl Office for Window {
             pbxs: watched.pbxs,
             crms: destinations.iter().map(|state| crm_status(state, of(&watched.requests, &state.name))).collect(),
             today: Today { calls: counts.since, missed: counts.missed_since, to_call_back: counts.to_call_back },
+            pair: watched.pair,
             warnings: watched.warnings,
         })
     }

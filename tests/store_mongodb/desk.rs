@@ -33,7 +33,7 @@ pub fn settings_of(folder: &std::path::Path, target: &Target) -> Settings {
 pub fn start_writer(target: &Target, desk: &Desk) -> (Destination, JoinHandle<()>) {
     let (queue, work) = bounded::<Batch>(1);
     let (target, outcomes) = (target.clone(), desk.keeper.outcomes.clone());
-    let thread = std::thread::spawn(move || writer::run(target, &work, &outcomes));
+    let thread = std::thread::spawn(move || writer::run(target, &work, &outcomes, &pinconnector::lease::Pass::alone()));
     let (name, kind) = (HISTORY.to_owned(), DestinationKind::History);
     (Destination { name, kind, senders: 1, batch_max: 50, queue }, thread)
 }
