@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::doctor;
 use super::setup::Flags;
 
 /// What the user asked for.
@@ -30,6 +31,7 @@ pub enum Command {
     Forget { number: String, yes: bool },
     Password,
     Setup(Box<Flags>),
+    Doctor(doctor::Options),
     Demo { fast: bool, json: bool },
     Help { topic: Option<String> },
     Version,
@@ -130,6 +132,7 @@ struct Options {
     from: Option<Side>,
     to: Option<Side>,
     again: bool,
+    no_trial: bool,
     setup: Flags,
     plain: Vec<OsString>,
 }
@@ -164,6 +167,7 @@ impl Options {
     fn take_for_setup(&mut self, option: &str, words: &mut Words) -> Result<(), BadLine> {
         let setup = &mut self.setup;
         match option {
+            "--no-trial" => self.no_trial = true,
             "--no-crm" => setup.no_crm = true,
             "--no-reload" => setup.no_reload = true,
             "--no-doctor" => setup.no_doctor = true,
@@ -231,6 +235,15 @@ impl Options {
                 self.knows(name, &SETUP_OPTIONS)?;
                 let (yes, pbx, crm) = (self.yes, self.pbx.take(), self.crm.take());
                 Command::Setup(Box::new(Flags { yes, pbx, crm, ..std::mem::take(&mut self.setup) }))
+            }
+            "doctor" => {
+                self.knows(name, &["--json", "--no-trial", "--asterisk-root", "--asterisk-conf"])?;
+                Command::Doctor(doctor::Options {
+                    json: self.query.json,
+                    asterisk_root: self.setup.asterisk_root.take(),
+                    asterisk_conf: self.setup.asterisk_conf.take(),
+                    no_trial: self.no_trial,
+                })
             }
             "demo" => {
                 self.knows(name, &["--fast", "--json"])?;
@@ -393,6 +406,8 @@ mod tests {
         };
         assert!(flags.yes && flags.region.as_deref() == Some("RU") && flags.port == Some(5039));
         assert_eq!(flags.asterisk_root, Some("/srv/pbx".into()));
+        let doctor = doctor::Options { json: true, no_trial: true, ..doctor::Options::default() };
+        assert_eq!(command("doctor --json --no-trial"), Command::Doctor(doctor));
         assert_eq!(command("demo --help"), Command::Help { topic: Some("demo".to_owned()) });
         assert_eq!(command("--help"), Command::Help { topic: None });
         assert_eq!(command("--version"), Command::Version);

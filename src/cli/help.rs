@@ -48,6 +48,21 @@ for-asterisk/ beside the configuration. Once more, it keeps what it finds and ch
 --asterisk-conf DIR     its configuration is there, within that root (/etc/asterisk)",
     },
     Topic {
+        name: "doctor",
+        synopsis: "doctor [--json] [--no-trial] [--asterisk-root DIR] [--asterisk-conf DIR]",
+        brief: "tries everything against the live systems, and says what to do",
+        details: "A line per check: ok, warning, FAILURE, or ? for what cannot be found out from here; below it what to do. The exit \
+code is 69 if anything fails, else 0. Each exchange: login, every right, which events arrive, call records, version, secrets, \
+recordings, what counts as extension and trunk, contexts without a catch-all. Each CRM: reachable, secret, clock, users and \
+extensions. This machine: service, database, disk, the dialplan's port. Nothing is changed anywhere.
+To see which events arrive, a call from nowhere to nowhere is placed: nobody's phone rings, no record is made; Asterisk may \
+write two CDRs with the result FAILED.
+--json                one finding a line: about, check, level, text, remedy
+--no-trial            do without that call
+--asterisk-root DIR   Asterisk's machine is this folder (a chroot, a container)
+--asterisk-conf DIR   its configuration is there, within that root (/etc/asterisk)",
+    },
+    Topic {
         name: "check",
         synopsis: "check [--number TEXT]...",
         brief: "says everything that is wrong with the configuration",

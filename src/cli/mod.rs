@@ -5,6 +5,7 @@ mod calls;
 mod capture;
 mod check;
 mod demo;
+pub mod doctor;
 pub mod help;
 mod history;
 mod host;
@@ -111,6 +112,7 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::HistoryCopy { from, to, again } => history::copy(&config()?, from, to, again),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
+        Command::Doctor(options) => doctor::doctor(&config()?, &options),
         Command::Setup(flags) => setup::setup(file, &flags),
         Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {

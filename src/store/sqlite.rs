@@ -9,6 +9,7 @@ pub mod conversations;
 pub mod copying;
 pub mod directory;
 pub mod history;
+pub mod inheritance;
 pub mod outbox_rows;
 pub mod questions;
 pub mod schema;

@@ -27,6 +27,8 @@ pub(super) struct Stored {
     fingerprint: i64,
     weighed: i64,
     amended: bool,
+    /// Empty: it belongs to none.
+    crm: String,
 }
 
 impl Database {
@@ -88,6 +90,12 @@ impl Database {
         let weight = weigh(record);
         let weighed_before = stored.as_ref().map_or(0, |s| s.weighed);
         self.write(record, stored.as_ref(), weighed_before.max(weight as i64), false)?;
+        if let Some(before) = stored.as_ref().map(|s| s.crm.as_str()).filter(|crm| !crm.is_empty())
+            && record.crm.as_deref() != Some(before)
+        {
+            // Only later was it known whose call this is: who has it by mistake is told to drop it.
+            self.queue(Some(before), &record.id, record.revision, writing.at_ms)?;
+        }
         if delivered < record.revision {
             self.queue(record.crm.as_deref(), &record.id, record.revision, writing.at_ms)?;
         } else if let Some(crm) = &record.crm {
@@ -148,7 +156,7 @@ impl Database {
     pub(super) fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT n, revision, fingerprint, weighed, amended FROM record WHERE id = ?1")?;
+            .prepare_cached("SELECT n, revision, fingerprint, weighed, amended, crm FROM record WHERE id = ?1")?;
         let stored = statement
             .query_row([id], |row| {
                 Ok(Stored {
@@ -157,6 +165,7 @@ impl Database {
                     fingerprint: row.get(2)?,
                     weighed: row.get(3)?,
                     amended: row.get(4)?,
+                    crm: row.get(5)?,
                 })
             })
             .optional()?;
