@@ -8,6 +8,7 @@ mod disturbed;
 mod generated;
 mod identified;
 mod overtaken;
+mod peers;
 mod play;
 #[path = "../traces/mod.rs"]
 mod traces;
