@@ -3,6 +3,8 @@
 //! Everything here is derived: it may be done again at any time and gives the same records, so nothing is lost if a
 //! record is not sent at once.
 
+use std::sync::Arc;
+
 use super::Calls;
 use super::ending;
 use super::model::{Conversation, Fate, Phone, PhoneKey, QueueVisit, RecordingRun, Role};
@@ -15,7 +17,7 @@ use super::rules::{RecordKind, Rules};
 const TOGETHER_MS: i64 = 1_000;
 
 /// The records of `conversation` that differ from what was published, with new revisions; remembers them as published.
-pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Record> {
+pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Arc<Record>> {
     let records = rules.discretion.apply(records(conversation, rules));
     let lead = records.iter().find(|r| r.lead).or(records.first()).map(|r| r.id.clone());
     let mut changed = Vec::new();
@@ -23,15 +25,16 @@ pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64)
         match conversation.published.iter_mut().find(|p| p.id == record.id) {
             Some(published) => {
                 record.revision = published.revision;
-                if *published != record {
+                if **published != record {
                     record.revision = Record::next_revision(published.revision, wall);
-                    *published = record.clone();
-                    changed.push(record);
+                    *published = Arc::new(record);
+                    changed.push(Arc::clone(published));
                 }
             }
             None => {
                 record.revision = Record::next_revision(0, wall);
-                conversation.published.push(record.clone());
+                let record = Arc::new(record);
+                conversation.published.push(Arc::clone(&record));
                 changed.push(record);
             }
         }
@@ -42,7 +45,7 @@ pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64)
 
 /// Records that nobody continues are told so, once: a place kept for a Local channel behind which nobody was found, and
 /// what per-call records no longer count.
-fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, changed: &mut Vec<Record>) {
+fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, changed: &mut Vec<Arc<Record>>) {
     let Some(lead) = lead else { return };
     let over = conversation.is_over();
     let nobody: Vec<String> = conversation
@@ -56,11 +59,12 @@ fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, change
         let unnamed = record.superseded_by.as_deref() == Some("");
         let orphan = record.superseded_by.is_none() && nobody.contains(&record.id);
         if (unnamed || orphan) && record.id != lead {
-            record.superseded_by = Some(lead.to_owned());
-            record.conversation.clone_from(&conversation.id);
-            record.lead = false;
-            record.revision = Record::next_revision(record.revision, wall);
-            changed.push(record.clone());
+            let retired = Arc::make_mut(record);
+            retired.superseded_by = Some(lead.to_owned());
+            retired.conversation.clone_from(&conversation.id);
+            retired.lead = false;
+            retired.revision = Record::next_revision(retired.revision, wall);
+            changed.push(Arc::clone(record));
         }
     }
 }
@@ -80,6 +84,12 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
     if rules.records == RecordKind::PerCall && conversation.only_id.is_none() {
         let first = conversation.phones.iter().min_by_key(|p| p.order).map(|p| p.id.clone());
         conversation.only_id = conversation.phoneless.clone().or(first);
+    }
+    // Known once the number and the queue are; the queue is the one he came to first.
+    if direction == Direction::Incoming {
+        let queue = conversation.past_queues.first().or(conversation.queue.as_ref()).map(|queue| queue.name.as_str());
+        conversation.outside_hours =
+            rules.hours.is_outside(conversation.pbx_id, conversation.born, conversation.did.as_deref(), queue);
     }
     let conversation = &*conversation;
     let crm = conversation.crm.clone().or_else(|| rules.route(conversation));
@@ -299,7 +309,7 @@ impl View<'_> {
     fn waited(&self, record: &mut Record, queue: &QueueVisit) {
         record.queue = Some(queue.name.clone());
         let until = queue.answered.or(queue.left).or(self.conversation.ended);
-        record.wait_seconds = until.map(|until| Span((until - queue.joined).max(0)));
+        record.wait_seconds = until.map(|until| Span(queue.waited_before + (until - queue.joined).max(0)));
     }
 
     /// What follows from the other fields.
@@ -320,14 +330,14 @@ impl View<'_> {
     /// Rings that are over; one that goes on would change the record every time it is looked at.
     fn ring_ms(&self, index: usize) -> Option<i64> {
         let c = self.conversation;
-        let over: i64 = c
+        // A phone may be several devices, which ring at once.
+        let over = c
             .channels
             .iter()
             .filter(|channel| channel.decides == Some(index))
-            .filter_map(|channel| Some((channel.ring_until? - channel.ring_from?).max(0)))
-            .sum();
+            .filter_map(|channel| Some((channel.ring_from?, channel.ring_until?)));
         let rang = c.phones[index].rang;
-        rang.then_some(over + c.phones[index].ring_ms)
+        rang.then(|| union(over.collect()) + c.phones[index].ring_ms)
     }
 
     fn status(&self, index: usize) -> Status {
@@ -508,16 +518,19 @@ impl View<'_> {
 
     /// The time the client was with any person, each moment counted once.
     fn union_of_talks(&self) -> i64 {
-        let mut spans: Vec<(i64, i64)> =
-            self.conversation.phones.iter().flat_map(|p| p.talks.iter().copied()).collect();
-        spans.sort_unstable();
-        let (mut total, mut reached) = (0, i64::MIN);
-        for (from, until) in spans {
-            total += (until - from.max(reached)).max(0);
-            reached = reached.max(until);
-        }
-        total
+        union(self.conversation.phones.iter().flat_map(|p| p.talks.iter().copied()).collect())
     }
+}
+
+/// How long these spans last, each moment counted once.
+fn union(mut spans: Vec<(i64, i64)>) -> i64 {
+    spans.sort_unstable();
+    let (mut total, mut reached) = (0, i64::MIN);
+    for (from, until) in spans {
+        total += (until - from.max(reached)).max(0);
+        reached = reached.max(until);
+    }
+    total
 }
 
 fn by_fate(fate: Fate) -> Status {

@@ -89,6 +89,16 @@ pub enum Rows {
     All,
 }
 
+/// What the connector that was active before us left to be delivered.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Inheritance {
+    /// Records that had not arrived at these destinations, as that one knew them.
+    pub undelivered: Vec<(String, Record)>,
+    /// Whatever of ours changed before this moment of our clock and is not among them had arrived. `None`: nothing is known of
+    /// that, and everything of ours is sent (again).
+    pub delivered_before_ms: Option<i64>,
+}
+
 /// What `forget NUMBER` removed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Forgotten {

@@ -4,8 +4,6 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Database, signed, unsigned};
-use crate::call::Record;
-use crate::call::record::Status;
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, LIVE_MS, Lane, RowState};
 use crate::store::error::StoreError;
@@ -82,27 +80,27 @@ impl Database {
         let sql = match (kind, end) {
             // A tombstone waits until what it points at is there.
             (DestinationKind::History, End::Newest) => {
-                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id FROM outbox o
+                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id, NULL FROM outbox o
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2
                      AND NOT EXISTS (SELECT 1 FROM joined j JOIN outbox w ON w.item = j.into_id AND w.destination = ?1
                                      WHERE j.id = o.item)
                  ORDER BY o.changed_at DESC LIMIT ?3"
             }
             (DestinationKind::History, End::Oldest) => {
-                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id FROM outbox o
+                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id, NULL FROM outbox o
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2
                      AND NOT EXISTS (SELECT 1 FROM joined j JOIN outbox w ON w.item = j.into_id AND w.destination = ?1
                                      WHERE j.id = o.item)
                  ORDER BY o.changed_at LIMIT ?3"
             }
             (DestinationKind::Crm, End::Newest) => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id, r.crm
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
                      LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at DESC LIMIT ?3"
             }
             (DestinationKind::Crm, End::Oldest) => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id, r.crm
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
                      LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at LIMIT ?3"
@@ -142,7 +140,7 @@ impl Database {
     /// If the database fails.
     pub fn one(&self, (destination, kind): (i64, DestinationKind), item: &str) -> Result<Option<Delivery>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT o.item, o.revision, o.changed_at, r.body, t.text
+            "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id, r.crm
              FROM outbox o LEFT JOIN record r ON r.id = o.item
                  LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
              WHERE o.item = ?2 AND o.destination = ?1",
@@ -301,15 +299,18 @@ impl Database {
         (destination, kind): (i64, DestinationKind),
     ) -> Result<Option<Delivery>, StoreError> {
         let body = match kind {
-            DestinationKind::Crm => match row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)? {
-                Some(body) if self.is_anothers(destination, body)? => Some(withdrawn(body)?),
-                body => body.map(Box::from),
-            },
+            DestinationKind::Crm => row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(Box::from),
             DestinationKind::History => {
                 Some(self.conversation_body(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?)
             }
         };
-        let Some(body) = body else { return Ok(None) };
+        let Some(mut body) = body else { return Ok(None) };
+        if kind == DestinationKind::Crm {
+            let owner = row.get_ref(6)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+            if owner.is_empty() || self.destination(owner)? != destination {
+                body = withdrawn(&body)?;
+            }
+        }
         Ok(Some(Delivery {
             record_id: row.get(0)?,
             revision: unsigned(row.get(1)?),
@@ -317,20 +318,6 @@ impl Database {
             changed_at_ms: row.get(2)?,
             told: row.get(4)?,
         }))
-    }
-
-    /// Whether the record has become another CRM's.
-    fn is_anothers(&self, destination: i64, body: &str) -> Result<bool, StoreError> {
-        let known = self.destinations.borrow().iter().find(|(_, id)| **id == destination).map(|(name, _)| name.clone());
-        let name = match known {
-            Some(name) => name,
-            None => self
-                .connection
-                .prepare_cached("SELECT name FROM destination WHERE id = ?1")?
-                .query_row([destination], |row| row.get(0))?,
-        };
-        // As serde writes it; within a text its quotes would be escaped.
-        Ok(!body.contains(&format!("\"crm\":{}", serde_json::to_string(&name)?)))
     }
 
     fn drop_row(&self, id: i64) -> Result<(), StoreError> {
@@ -419,28 +406,20 @@ impl Database {
     }
 }
 
-/// What a CRM is told of a record that has become another's: that it is over and not to be counted, and nothing else.
-fn withdrawn(body: &str) -> Result<Box<str>, StoreError> {
-    let record: Record = serde_json::from_str(body)?;
-    let ended_at = record.ended_at.unwrap_or(record.started_at);
-    let withdrawn = serde_json::json!({
-        "id": record.id,
-        "conversation": record.conversation,
-        "pbx": record.pbx,
-        "revision": record.revision,
-        "source": record.source,
-        "direction": record.direction,
-        "status": Status::Cancelled,
-        "lead": false,
-        "started_at": record.started_at,
-        "ended_at": ended_at,
-        // No record of this CRM's takes its place.
-        "superseded_by": "",
-    });
-    Ok(withdrawn.to_string().into())
-}
-
 /// Everything that changed after this moment is a call of now.
 pub fn live_since(now_ms: i64) -> i64 {
     now_ms.saturating_sub(LIVE_MS)
+}
+
+/// What a CRM is told of a record that belongs to another one (or to none) by now: enough to drop it, and nothing else of the call.
+fn withdrawn(body: &str) -> Result<Box<str>, StoreError> {
+    const KEPT: [&str; 7] = ["id", "conversation", "pbx", "revision", "source", "direction", "started_at"];
+    let mut record: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body)?;
+    record.retain(|key, _| KEPT.contains(&key.as_str()));
+    let (id, started_at) = (record.get("id").cloned(), record.get("started_at").cloned());
+    record.insert("status".to_owned(), "cancelled".into());
+    record.insert("lead".to_owned(), false.into());
+    record.extend(started_at.map(|at| ("ended_at".to_owned(), at)));
+    record.extend(id.map(|id| ("superseded_by".to_owned(), id)));
+    Ok(serde_json::to_string(&record)?.into())
 }
