@@ -63,7 +63,7 @@ fn cut(events: &[(Now, Heard)], heard: usize) -> Receiver {
                 Effect::Save(change) => {
                     let change = *change;
                     receiver.1.extend(change.joined_into.map(|into| (change.conversation, into)));
-                    change.records.into_iter().for_each(|record| receiver.take(record));
+                    change.records.into_iter().for_each(|record| receiver.take(Record::clone(&record)));
                 }
                 Effect::Ask { action_id, action: Action::CoreShowChannels, .. } => {
                     *asked = Some(action_id.0.to_string())
@@ -135,7 +135,9 @@ fn whatever_was_missed_is_made_good() {
         let rows = rows(csv);
         let found = conversations(&rows, &play::rules(RecordKind::PerPhone));
         let events = play::heard(&trace.parts);
-        let whole = play::play(events.clone(), play::rules(RecordKind::PerPhone)).records();
+        let whole = play::play(events.clone(), play::rules(RecordKind::PerPhone));
+        assert_eq!(whole.open, 0, "{name}");
+        let whole = whole.records();
         for part in 1..=12 {
             let heard = events.len() * part / 12;
             let mut receiver = cut(&events, heard.max(1));
