@@ -121,7 +121,7 @@ fn a_crm_is_told_nothing_of_a_call_that_became_anothers() {
     let withdrawn: Record = serde_json::from_str(body).unwrap();
     assert_eq!(
         (withdrawn.id.as_str(), withdrawn.superseded_by.as_deref(), withdrawn.lead),
-        ("pbx-1.1-1", Some(""), false)
+        ("pbx-1.1-1", Some("pbx-1.1-1"), false)
     );
     assert!(withdrawn.revision > at as u64 && withdrawn.status.is_final() && withdrawn.ended_at.is_some());
     desk.report(batch, Outcome::Answered(vec![Verdict::Saved]));
