@@ -8,6 +8,7 @@ mod disturbed;
 mod generated;
 mod identified;
 mod overtaken;
+mod peers;
 mod play;
 mod taken_over;
 #[path = "../traces/mod.rs"]
