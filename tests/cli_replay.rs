@@ -164,3 +164,35 @@ fn the_page_of_the_demo_opens_at_the_address_it_prints() {
     assert!(demo.wait().expect("ended").success());
     assert!(answer.starts_with("HTTP/1.1 200 "), "no login is asked for: {answer:.300}");
 }
+
+#[test]
+fn calls_outside_the_hours_of_their_number_or_queue_are_marked() {
+    // Recorded on a Sunday at 06:32 and 06:39 UTC; half past nine in Moscow.
+    let (queue, plain, outgoing) = ("22/f_queue_ringall_answered_102", "22/h_group_answered_102", "22/i_out_answered");
+    let open = "week = { mon-fri = \"09:00-18:00\", sun = \"09:00-18:00\" }";
+    let holiday = "week = { mon-sun = \"09:00-18:00\" }\ndates = { 2026-11-22 = \"closed\" }";
+    let sales =
+        "week = { mon-fri = \"09:00-18:00\" }\nof = [{ queue = [\"sales\"], week = { sun = \"09:00-10:00\" } }]";
+    let did = "of = [{ did = [\"_+74951234531\"], week = { mon = \"09:00-10:00\" } }]";
+    for (story, hours, outside) in [
+        (queue, "", false),
+        (queue, open, false),
+        (queue, holiday, true),
+        (queue, sales, false),
+        (plain, sales, true),
+        (queue, did, true),
+        (plain, did, false),
+        (outgoing, holiday, false),
+    ] {
+        let place = support::program::Place::new();
+        place.write_usual(5038, "http://127.0.0.1:1/", &format!("\n[hours]\n{hours}\n"));
+        let text = std::fs::read_to_string(place.config()).expect("written");
+        place.write(&format!("time_zone = \"Europe/Moscow\"\n{text}"));
+        let out = place.command(&["replay", "--json", &file(&format!("{story}.ami.gz"))]);
+        let records = records(&out);
+        assert!(!records.is_empty());
+        for record in records {
+            assert_eq!(record["outside_hours"].as_bool().unwrap_or(false), outside, "{story} with {hours}: {record:#}");
+        }
+    }
+}
