@@ -50,7 +50,7 @@ pub struct LinkSettings {
 pub type ToPbx = (ActionId, Action);
 
 /// Waiting to be written. The core never waits for a link: what does not fit is not sent.
-pub const ACTIONS_WAITING: usize = 1024;
+pub const ACTIONS_WAITING: usize = 256;
 
 /// A ping every 15 s, answered within 10 s: a dead link is known after half a minute.
 pub const PING: Duration = Duration::from_secs(15);

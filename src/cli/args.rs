@@ -26,6 +26,7 @@ pub enum Command {
     OutboxList { json: bool },
     OutboxRetry { record: Option<String>, crm: Option<String> },
     OutboxDrop { record: String, yes: bool },
+    HistoryCopy { from: Side, to: Side, again: bool },
     Backup { file: PathBuf },
     Forget { number: String, yes: bool },
     Password,
@@ -34,6 +35,13 @@ pub enum Command {
     Demo { fast: bool, json: bool },
     Help { topic: Option<String> },
     Version,
+}
+
+/// Where a history is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Sqlite,
+    Mongodb,
 }
 
 /// Which calls `calls` shows.
@@ -121,6 +129,9 @@ struct Options {
     pbx: Option<String>,
     crm: Option<String>,
     seconds: Option<u64>,
+    from: Option<Side>,
+    to: Option<Side>,
+    again: bool,
     no_trial: bool,
     redact: bool,
     setup: Flags,
@@ -145,6 +156,9 @@ impl Options {
             "--seconds" => self.seconds = Some(words.number(option)?),
             "--pbx" => self.pbx = Some(words.text(option)?),
             "--crm" => self.crm = Some(words.text(option)?),
+            "--from" => self.from = Some(side(option, &words.text(option)?)?),
+            "--to" => self.to = Some(side(option, &words.text(option)?)?),
+            "--again" => self.again = true,
             _ => self.take_for_setup(option, words)?,
         }
         self.given.push(option.to_owned());
@@ -205,6 +219,7 @@ impl Options {
                 Command::Calls(std::mem::take(&mut self.query))
             }
             "outbox" => self.outbox()?,
+            "history" => self.history()?,
             "backup" => {
                 self.knows(name, &[])?;
                 Command::Backup { file: self.one("backup needs a file to write: pinconnector backup FILE")?.into() }
@@ -270,6 +285,19 @@ impl Options {
         }
     }
 
+    fn history(&mut self) -> Result<Command, BadLine> {
+        let usage = "write it as: pinconnector history copy --from sqlite --to mongodb";
+        let what = text(self.one(usage)?)?;
+        if what != "copy" {
+            return Err(BadLine(format!("history knows copy, not {what}; {usage}")));
+        }
+        self.knows("history copy", &["--from", "--to", "--again"])?;
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from != to => Ok(Command::HistoryCopy { from, to, again: self.again }),
+            _ => Err(BadLine(format!("history copy needs two sides; {usage}"))),
+        }
+    }
+
     fn one(&mut self, missing: &str) -> Result<OsString, BadLine> {
         if self.plain.is_empty() { Err(BadLine(missing.to_owned())) } else { Ok(self.plain.remove(0)) }
     }
@@ -279,6 +307,14 @@ impl Options {
             Some(option) => Err(BadLine(format!("{name} has no option {option}"))),
             None => Ok(()),
         }
+    }
+}
+
+fn side(option: &str, word: &str) -> Result<Side, BadLine> {
+    match word {
+        "sqlite" => Ok(Side::Sqlite),
+        "mongodb" => Ok(Side::Mongodb),
+        other => Err(BadLine(format!("{option} is sqlite or mongodb, not {other}"))),
     }
 }
 
@@ -361,6 +397,8 @@ mod tests {
         assert_eq!(command("replay a.ami --per-call b.ami"), Command::Replay { files, json: false, per_call: true });
         let number = "+79161234567".to_owned();
         assert_eq!(command("forget -y +79161234567"), Command::Forget { number, yes: true });
+        let back = Command::HistoryCopy { from: Side::Mongodb, to: Side::Sqlite, again: true };
+        assert_eq!(command("history copy --from mongodb --to=sqlite --again"), back);
         assert_eq!(command("outbox"), Command::OutboxList { json: false });
         assert_eq!(command("outbox retry"), Command::OutboxRetry { record: None, crm: None });
         let query = CallsQuery { missed: true, since: Some("2h".to_owned()), ..CallsQuery::default() };
@@ -389,6 +427,8 @@ mod tests {
             ("calls --limit many", "--limit needs a number, not many"),
             ("replay", "replay needs at least one file: pinconnector replay TRACE.ami"),
             ("check it", "check takes no more words: it"),
+            ("history", "write it as: pinconnector history copy --from sqlite --to mongodb"),
+            ("history copy --from here", "--from is sqlite or mongodb, not here"),
             ("outbox burn", "outbox knows list, retry and drop, not burn"),
         ] {
             assert_eq!(line(words), Err(why.to_owned()), "{words}");

@@ -12,7 +12,7 @@ pub struct Topic {
 }
 
 /// Every command, in the order of the list.
-pub const TOPICS: [Topic; 15] = [
+pub const TOPICS: [Topic; 16] = [
     Topic {
         name: "run",
         synopsis: "run",
@@ -95,7 +95,7 @@ contexts stay as they are
         name: "calls",
         synopsis: "calls [--missed] [--open] [--since WHEN] [--extension N] [--client N] [--limit N] [--json]
 pinconnector calls --conversation ID",
-        brief: "recent calls from the local database",
+        brief: "calls, the newest last",
         details: "--missed          clients nobody answered
 --open            what is going on now
 --since WHEN      90m, 2h, 7d, 2026-11-22 or '2026-11-22 14:30', in the configured time zone
@@ -103,7 +103,9 @@ pinconnector calls --conversation ID",
 --client N        calls with this number, in any form it is written
 --limit N         at most so many (50)
 --json            one record a line
---conversation ID the whole conversation with its timeline, as a tree",
+--conversation ID the whole conversation with its timeline, as a tree
+They come from the local database; with [store] kind = \"mongodb\" those before its last days from MongoDB. If that is away, what \
+is here is shown, and the exit code is 69.",
     },
     Topic {
         name: "outbox",
@@ -113,6 +115,15 @@ pinconnector calls --conversation ID",
 retry           try now what waits or was refused: one record, those of one CRM, or all
 drop RECORD     never deliver this one (asks first)
 All work whether the service runs or not.",
+    },
+    Topic {
+        name: "history",
+        synopsis: "history copy --from sqlite|mongodb --to mongodb|sqlite [--again]",
+        brief: "moves the history between the local database and MongoDB",
+        details: "Copies every call of the configured exchanges; what is there in a younger state stays, and nothing is removed. The \
+service may run. Broken off, the same command goes on where it was.
+Where to is [store.mongodb]; first set kind = \"mongodb\" and restart, then copy: so there is no gap.
+--again   from the beginning, whatever was copied before",
     },
     Topic {
         name: "backup",

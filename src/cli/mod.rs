@@ -7,6 +7,7 @@ mod check;
 mod demo;
 pub mod doctor;
 pub mod help;
+mod history;
 mod host;
 mod logger;
 mod orders;
@@ -113,6 +114,7 @@ fn execute(line: Line) -> Result<(), Failure> {
             capture::capture(&config()?, &file, pbx.as_deref(), seconds, redactor)
         }
         Command::Demo { fast, json } => demo::demo(fast, json),
+        Command::HistoryCopy { from, to, again } => history::copy(&config()?, from, to, again),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
         Command::Doctor(options) => doctor::doctor(&config()?, &options),
