@@ -271,7 +271,7 @@ fn safety(exchange: &Exchange, say: &mut Findings<'_>) {
             "bindaddr = 127.0.0.1 in [general] of manager.conf (FreePBX: Advanced Settings, Asterisk Manager), or a firewall \
              that lets only this connector through",
         );
-    } else if exchange.files.is_some() {
+    } else if exchange.files.as_ref().is_some_and(|files| files.unreadable.is_none()) {
         say.ok("bound", "the manager port is not open to everybody");
     }
     let loopback = exchange.host == "localhost" || exchange.host.starts_with("127.") || exchange.host == "::1";

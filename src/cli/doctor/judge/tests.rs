@@ -125,7 +125,7 @@ fn heard(facts: &mut Facts, change: fn(&mut bool, &mut bool, &mut Vec<String>, &
 
 use Level::{Failure, Unknown, Warning};
 
-const CASES: [Case; 37] = [
+const CASES: [Case; 38] = [
     ("nobody lets us in", |f| f.exchanges[0].seen = Some(Err("refused".to_owned())), &[("login", Failure)]),
     ("an open hole", |f| seen(f).version = Some("20.9.1".to_owned()), &[("version", Warning)]),
     ("may not ask", |f| seen(f).reporting = Tried::Denied, &[("reporting", Failure)]),
@@ -161,6 +161,13 @@ const CASES: [Case; 37] = [
         "sound away",
         |f| f.exchanges[0].recordings.as_mut().expect("set").listed = Err("gone".to_owned()),
         &[("recordings", Failure)],
+    ),
+    (
+        "files that only root may read",
+        |f| {
+            *files(f) = Files { unreadable: Some("manager.conf: no".to_owned()), ..Files::default() };
+        },
+        &[("queue-events", Unknown), ("files", Unknown)],
     ),
     ("files elsewhere", |f| f.exchanges[0].files = None, &[("queue-events", Unknown), ("catch-all", Unknown)]),
     (
