@@ -8,7 +8,7 @@
 //! | numbers of seven digits or more | the last six digits by six others: country, operator and length stay, and so does what a number is compared with |
 //! | names (`CallerIDName`, `MemberName` …) | letter by letter, capitals by capitals, Cyrillic by Cyrillic, word by word the same |
 //! | everything that no call is made of: other channel variables, secrets, addresses, `Output:` | its words |
-//! | extensions, endpoints, contexts, queues, applications, ids, times | stay: without them nothing can be found out |
+//! | extensions, endpoints, contexts, queues, applications, keys pressed, ids, times | stay: without them nothing can be found out |
 //!
 //! The same is replaced by the same within one recording, in whatever form a number is written; every recording has a key of its
 //! own, which is forgotten with it. Every line keeps its length, so the `.timing` beside it stays right.
@@ -17,13 +17,19 @@ use crate::secret::Secret;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 /// One recording's replacements.
 #[derive(Clone, Debug)]
 pub struct Redactor {
     /// Random, in hex.
     key: Secret,
+    /// What each round of the replacement of digits adds for three of them.
+    rounds: Arc<[[u16; 1000]; ROUNDS]>,
 }
+
+/// Of a Feistel network over two threes of digits.
+const ROUNDS: usize = 6;
 
 /// Shorter ones are extensions, codes, counts.
 const NUMBER_DIGITS_MIN: usize = 7;
@@ -186,6 +192,30 @@ const TALKATIVE: [&str; 17] = [
     "addqueuemember",
 ];
 
+/// Which words are replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Words {
+    /// Runs of letters.
+    OfLetters,
+    /// Runs of letters and digits with a letter in them; counts and codes stay.
+    WithLetters,
+    /// Runs of letters and digits, PINs included.
+    All,
+}
+
+impl Words {
+    fn may_have(self, character: char) -> bool {
+        match self {
+            Self::OfLetters => character.is_alphabetic(),
+            Self::WithLetters | Self::All => character.is_alphanumeric(),
+        }
+    }
+
+    fn means(self, word: &str) -> bool {
+        self == Self::All || !word.bytes().all(|byte| byte.is_ascii_digit())
+    }
+}
+
 /// Words that say that there is no name or number.
 const NO_NAME: [&str; 8] =
     ["<unknown>", "<null>", "anonymous", "unknown", "unavailable", "restricted", "withheld", "private"];
@@ -203,7 +233,14 @@ impl Redactor {
 
     /// With a known key: the same replacements in every recording.
     pub fn with_key(key: &str) -> Self {
-        Self { key: Secret::new(key) }
+        let key = Secret::new(key);
+        let added = |round, three: usize| {
+            let bytes = keyed(&key, &three.to_be_bytes(), round);
+            u16::try_from(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) % 1000)
+                .expect("below a thousand")
+        };
+        let rounds = [0, 1, 2, 3, 4, 5].map(|round| std::array::from_fn(|three| added(round, three)));
+        Self { key, rounds: Arc::new(rounds) }
     }
 
     /// A text with its numbers and its letters beyond ASCII replaced, as what calls are made of is treated.
@@ -228,20 +265,15 @@ impl Redactor {
     }
 
     fn bytes_of(&self, what: &[u8], round: u8) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose().as_bytes()).expect("any length of key will do");
-        mac.update(&[round]);
-        mac.update(what);
-        mac.finalize().into_bytes().into()
+        keyed(&self.key, what, round)
     }
 
-    /// Six digits by six others, one to one: a Feistel network over two threes.
+    /// Six digits by six others, one to one.
     fn six_digits(&self, digits: &mut [u8]) {
-        let value = |digits: &[u8]| digits.iter().fold(0_u32, |value, digit| value * 10 + u32::from(digit - b'0'));
+        let value = |digits: &[u8]| digits.iter().fold(0_u16, |value, digit| value * 10 + u16::from(digit - b'0'));
         let (mut left, mut right) = (value(&digits[..3]), value(&digits[3..]));
-        for round in 0..6 {
-            let bytes = self.bytes_of(&right.to_be_bytes(), round);
-            let mixed = (left + u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) % 1000) % 1000;
-            (left, right) = (right, mixed);
+        for round in &*self.rounds {
+            (left, right) = (right, (left + round[usize::from(right)]) % 1000);
         }
         digits.copy_from_slice(format!("{left:03}{right:03}").as_bytes());
     }
@@ -274,7 +306,7 @@ impl Redactor {
                 1
             } else {
                 let length = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
-                self.words(&rest[..length], out, char::is_alphabetic);
+                self.words(&rest[..length], out, Words::OfLetters);
                 length
             };
             at += length;
@@ -301,12 +333,12 @@ impl Redactor {
             // A queue member without a name has his interface in its place.
             self.structure(value, out);
         } else {
-            self.with_numbers(value, out, char::is_alphabetic);
+            self.with_numbers(value, out, Words::OfLetters);
         }
     }
 
     /// Words replaced, numbers as everywhere.
-    fn with_numbers(&self, value: &[u8], out: &mut Vec<u8>, is_word: fn(char) -> bool) {
+    fn with_numbers(&self, value: &[u8], out: &mut Vec<u8>, words: Words) {
         let mut at = 0;
         let mut words_from = 0;
         while at < value.len() {
@@ -314,7 +346,7 @@ impl Redactor {
             let in_word = at > 0 && value[at - 1].is_ascii_alphabetic();
             match written_number(value, at).filter(|_| !in_word) {
                 Some(length) => {
-                    self.words(&value[words_from..at], out, is_word);
+                    self.words(&value[words_from..at], out, words);
                     let start = out.len();
                     out.extend_from_slice(&value[at..at + length]);
                     self.number_in(&mut out[start..]);
@@ -324,18 +356,22 @@ impl Redactor {
                 None => at += 1,
             }
         }
-        self.words(&value[words_from..], out, is_word);
+        self.words(&value[words_from..], out, words);
     }
 
     /// Replaces every word with a letter in it, character by character of the same kind and size.
-    fn words(&self, value: &[u8], out: &mut Vec<u8>, is_word: fn(char) -> bool) {
+    fn words(&self, value: &[u8], out: &mut Vec<u8>, words: Words) {
         for chunk in value.utf8_chunks() {
             let mut rest = chunk.valid();
-            while let Some(start) = rest.find(is_word) {
+            while let Some(start) = rest.find(|c| words.may_have(c)) {
                 out.extend_from_slice(&rest.as_bytes()[..start]);
                 rest = &rest[start..];
-                let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                self.word(&rest[..end], out);
+                let end = rest.find(|c| !words.may_have(c)).unwrap_or(rest.len());
+                if words.means(&rest[..end]) {
+                    self.word(&rest[..end], out);
+                } else {
+                    out.extend_from_slice(&rest.as_bytes()[..end]);
+                }
                 rest = &rest[end..];
             }
             out.extend_from_slice(rest.as_bytes());
@@ -345,10 +381,6 @@ impl Redactor {
     }
 
     fn word(&self, word: &str, out: &mut Vec<u8>) {
-        if word.bytes().all(|byte| byte.is_ascii_digit()) {
-            out.extend_from_slice(word.as_bytes());
-            return;
-        }
         let lower = word.to_lowercase();
         let mut random = self.bytes_of(lower.as_bytes(), 0x80).to_vec();
         while random.len() < 2 * word.chars().count() {
@@ -375,7 +407,12 @@ impl Redactor {
     }
 
     fn hidden(&self, value: &[u8], out: &mut Vec<u8>) {
-        self.with_numbers(value, out, |c| c.is_alphanumeric());
+        self.with_numbers(value, out, Words::WithLetters);
+    }
+
+    /// What may be a password, a PIN, anything.
+    fn secret(&self, value: &[u8], out: &mut Vec<u8>) {
+        self.with_numbers(value, out, Words::All);
     }
 
     fn name_and_number(&self, value: &[u8], out: &mut Vec<u8>) {
@@ -400,7 +437,7 @@ impl Redactor {
 
     /// `NAME=value`
     fn assignment(&self, value: &[u8], out: &mut Vec<u8>) {
-        let Some(equals) = memchr::memchr(b'=', value) else { return self.hidden(value, out) };
+        let Some(equals) = memchr::memchr(b'=', value) else { return self.secret(value, out) };
         out.extend_from_slice(&value[..=equals]);
         let name = String::from_utf8_lossy(&value[..equals]).into_owned();
         self.of_variable(&name, &value[equals + 1..], out);
@@ -420,9 +457,16 @@ impl Redactor {
             // Names of recordings.
             self.structure(value, out);
         } else {
-            self.hidden(value, out);
+            self.secret(value, out);
         }
     }
+}
+
+fn keyed(key: &Secret, what: &[u8], round: u8) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("any length of key will do");
+    mac.update(&[round]);
+    mac.update(what);
+    mac.finalize().into_bytes().into()
 }
 
 /// The length of something at this place that looks like a number and is none: the seconds and the counter of a uniqueid, the
@@ -532,6 +576,8 @@ impl<W: Write> Redacting<W> {
         out.extend_from_slice(between);
         match class(bare) {
             Class::Figure => out.extend_from_slice(value),
+            // `200 result=1 (Ivan Petrov)`: what an AGI command gave.
+            Class::Structure if bare == "Result" && value.contains(&b'=') => redactor.secret(value, out),
             Class::Structure => redactor.structure(value, out),
             Class::Number => redactor.whole_number(value, out),
             Class::Name => redactor.person(value, out),
@@ -540,9 +586,12 @@ impl<W: Write> Redacting<W> {
             Class::VariableValue => redactor.of_variable(&self.subject, value, out),
             Class::Arguments => match self.subject.to_ascii_lowercase().as_str() {
                 "set" | "mset" => redactor.assignment(value, out),
-                talkative if TALKATIVE.contains(&talkative) => redactor.hidden(value, out),
+                talkative if TALKATIVE.contains(&talkative) => redactor.secret(value, out),
                 _ => redactor.structure(value, out),
             },
+            Class::Hidden if matches!(bare, "Output" | "RemoteAddress" | "LocalAddress" | "Challenge") => {
+                redactor.secret(value, out);
+            }
             Class::Hidden => redactor.hidden(value, out),
         }
         if matches!(bare, "Application" | "LastApplication" | "Variable") {
@@ -662,9 +711,9 @@ mod tests {
             Event: Newexten\r\nChannel: PJSIP/trunk-msk-000000b7\r\nCallerIDNum: +79161234567\r\nCallerIDName: Ivan Petrov\r\n\
             Exten: +74951234567\r\nUniqueid: 1795329401.303\r\nApplication: Dial\r\nAppData: PJSIP/101&SIP/89161234567@out,8,tT\r\n\r\n\
             Event: Newexten\r\nApplication: Set\r\nAppData: API_TOKEN=s3cr3tW0rd\r\n\r\n\
-            Event: VarSet\r\nVariable: DB_PASSWORD\r\nValue: hunter2\r\nVariable: DIALSTATUS\r\nValue: CHANUNAVAIL\r\n\r\n\
+            Event: VarSet\r\nVariable: DB_PASSWORD\r\nValue: hunter2\r\nVariable: PIN\r\nValue: 4711\r\nVariable: DIALSTATUS\r\nValue: CHANUNAVAIL\r\n\r\n\
             Event: Cdr\r\nCallerID: \"Ivan Petrov\" <+79161234567>\r\nStartTime: 2026-11-22 06:36:41\r\n\r\n\
-            Event: X\r\nRemoteAddress: IPV4/TCP/pbx.firm.example/47142\r\nOutput: secret = hunter2 for Petrov\r\nstray Petrov\r\n\r\n\
+            Event: X\r\nRemoteAddress: IPV4/TCP/pbx.firm.example/47142\r\nOutput: secret = hunter2 for Petrov\r\nstray Petrov\r\nResult: 200 result=1 (Petrov)\r\n\r\n\
             Event: Cut\r\nCallerIDName: Ivan Pe";
         let whole = redacted(stream.as_bytes(), stream.len());
         assert_eq!(whole.len(), stream.len());
@@ -672,7 +721,8 @@ mod tests {
             assert_eq!(redacted(stream.as_bytes(), piece), whole);
         }
         let text = String::from_utf8(whole).expect("text");
-        for gone in ["9161234567", "4951234567", "Ivan", "Petrov", "s3cr3tW0rd", "hunter2", "901640948", "firm"] {
+        for gone in ["9161234567", "4951234567", "Ivan", "Petrov", "s3cr3tW0rd", "hunter2", "901640948", "firm", "4711"]
+        {
             assert!(!text.contains(gone), "{gone} is in {text}");
         }
         for kept in [
