@@ -1,6 +1,7 @@
 //! Makes a conversation of its rows, as if it had been listened to, and records of that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::parties::{Attempt, Reading};
 use super::{Disposition, Row};
@@ -116,7 +117,8 @@ impl<'a> Telling<'a> {
         if self.conversation.direction.is_none() && !self.refused_number() {
             return Vec::new();
         }
-        let mut records = render::changed(&mut self.conversation, self.reading.rules, wall_ms);
+        let changed = render::changed(&mut self.conversation, self.reading.rules, wall_ms);
+        let mut records: Vec<Record> = changed.into_iter().map(Arc::unwrap_or_clone).collect();
         for record in &mut records {
             record.source = Source::Cdr;
             // Who hung up stands in no row; a transfer says who gave the call away.
