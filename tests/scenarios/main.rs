@@ -10,6 +10,7 @@ mod identified;
 mod overtaken;
 mod peers;
 mod play;
+mod redacted;
 mod taken_over;
 #[path = "../traces/mod.rs"]
 mod traces;
