@@ -57,6 +57,7 @@ fn the_shipped_file_says_the_defaults() {
     let said = Config::parse(&with_examples()).unwrap_or_else(|bad| panic!("{bad}"));
     let least = Config::parse(LEAST).unwrap_or_else(|bad| panic!("{bad}"));
     assert_eq!(format!("{:#?}", said.calls), format!("{:#?}", least.calls));
+    assert_eq!((&said.hours.week, &said.hours.dates), (&least.hours.week, &least.hours.dates));
     assert_eq!(format!("{:#?}", said.log), format!("{:#?}", least.log));
     // Examples of keys without a default stand in these sections, so they are compared without them.
     for (said, least) in [
@@ -100,6 +101,7 @@ fn every_key_is_in_the_shipped_file() {
         "[[asterisk]]",
         "[numbers]",
         "[calls]",
+        "[hours]",
         "[[crm]]",
         "[click_to_call]",
         "[http]",

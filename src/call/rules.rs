@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::asterisk::{ChannelName, PbxId};
 use crate::call::discretion::Discretion;
+use crate::call::hours::Hours;
 use crate::call::model::{Conversation, Party};
 use crate::phone::{EndpointPattern, Numbers, NumbersSettings};
 
@@ -42,6 +43,8 @@ pub struct Rules {
     pub keep_variables: Vec<String>,
     /// Extensions that make no record, or one that says little.
     pub discretion: Discretion,
+    /// When somebody is there.
+    pub hours: Hours,
     /// In a replay every Originate answered in the recorded session counts as ours.
     pub every_originate_is_ours: bool,
     /// The open calls are compared with `CoreShowChannels` so often; 0 is off.
@@ -67,6 +70,7 @@ impl Default for Rules {
             routes: Vec::new(),
             keep_variables: Vec::new(),
             discretion: Discretion::default(),
+            hours: Hours::default(),
             every_originate_is_ours: false,
             audit_ms: 30_000,
             linger_ms: 5_000,

@@ -3,12 +3,14 @@
 
 mod checks;
 mod document;
+mod hours;
 mod problem;
 mod rules;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use hours::{HoursOf, HoursSettings};
 pub use problem::{BadConfig, Problem, Severity};
 pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordsKind};
 
@@ -18,6 +20,7 @@ use crate::agi::AgiSettings;
 use crate::ami::AsteriskSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
+use crate::lease::PairSettings;
 use crate::phone::NumbersSettings;
 use crate::recordings::RecordingsSettings;
 use crate::store;
@@ -26,17 +29,19 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 13] = [
     "time_zone",
     "asterisk",
     "crm",
     "numbers",
     "calls",
+    "hours",
     "click_to_call",
     "http",
     "agi",
     "recordings",
     "store",
+    "pair",
     "alert",
     "log",
 ];
@@ -52,11 +57,13 @@ pub struct Config {
     pub crm: Vec<CrmSettings>,
     pub numbers: NumbersSettings,
     pub calls: CallsSettings,
+    pub hours: HoursSettings,
     pub click_to_call: ClickToCallSettings,
     pub http: HttpSettings,
     pub agi: AgiSettings,
     pub recordings: RecordingsSettings,
     pub store: store::Settings,
+    pub pair: PairSettings,
     pub alert: AlertSettings,
     pub log: LogSettings,
     /// What is worth knowing though it does not prevent a start.
@@ -105,11 +112,13 @@ impl Config {
             crm: document.sections("crm"),
             numbers: document.section("numbers"),
             calls: document.section("calls"),
+            hours: document.section("hours"),
             click_to_call: document.section("click_to_call"),
             http: document.section("http"),
             agi: document.section("agi"),
             recordings: document.section("recordings"),
             store: document.section("store"),
+            pair: document.section("pair"),
             alert: document.section("alert"),
             log: document.section("log"),
             warnings: Vec::new(),

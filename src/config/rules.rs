@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Config, RecordsKind};
 use crate::call::Rules;
 use crate::call::discretion::Discretion;
+use crate::call::hours::Hours;
 use crate::call::rules::{RecordKind, Route};
 use crate::phone::{EndpointPattern, Numbers};
 
@@ -29,10 +30,17 @@ impl Config {
                 ignored: patterns(&self.calls.ignore_extensions),
                 private: patterns(&self.calls.private_extensions),
             },
+            hours: self.hours_of_all(),
             every_originate_is_ours: false,
             audit_ms: self.audit_ms(),
             ..Rules::default()
         }
+    }
+
+    fn hours_of_all(&self) -> Hours {
+        // What is wrong with them was said when the file was read.
+        let (office, groups) = self.hours.read().unwrap_or_default();
+        Hours { office, groups, zones: self.asterisk.iter().map(|section| self.zone_of(section)).collect() }
     }
 
     /// The shortest interval that any exchange wants; one clock is enough for all.

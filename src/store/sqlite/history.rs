@@ -21,9 +21,9 @@ pub struct Writing {
 }
 
 /// What the stored form of a record says beside its body.
-struct Stored {
+pub(super) struct Stored {
     n: i64,
-    revision: u64,
+    pub(super) revision: u64,
     fingerprint: i64,
     weighed: i64,
     amended: bool,
@@ -153,7 +153,7 @@ impl Database {
         }
     }
 
-    fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    pub(super) fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT n, revision, fingerprint, weighed, amended, crm FROM record WHERE id = ?1")?;
@@ -172,7 +172,13 @@ impl Database {
         Ok(stored)
     }
 
-    fn write(&self, record: &Record, stored: Option<&Stored>, weighed: i64, amended: bool) -> Result<(), StoreError> {
+    pub(super) fn write(
+        &self,
+        record: &Record,
+        stored: Option<&Stored>,
+        weighed: i64,
+        amended: bool,
+    ) -> Result<(), StoreError> {
         let body = serde_json::to_string(record)?;
         let fingerprint = fingerprint(record);
         let revision = signed(record.revision);
