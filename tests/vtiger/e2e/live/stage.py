@@ -31,7 +31,7 @@ class Service(lab_connector.Connector):
 
     def _toml(self, _ami, _sections):
         text = [f'time_zone = "Europe/Moscow"\n[numbers]\nregion = "RU"\n[store]\npath = {json.dumps(str(self.database))}\n'
-                f'[click_to_call]\nring_s = 6\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\n',
+                f'[click_to_call]\nring_s = 6\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\npush = true\n',
                 f'[http]\nlisten = {json.dumps([self.http] if self.listens else [])}\n',
                 f'[agi]\nlisten = ["{self.office.lane.connector}:4573"]\n']
         for name, office in self.exchanges.items():

@@ -13,7 +13,9 @@ use PinCalls\Wire\Refusal;
 
 class Recording
 {
-    private const TYPES = ['audio/wav', 'audio/mpeg', 'audio/ogg'];
+    private const TYPES = [
+        'audio/wav', 'audio/x-wav', 'audio/mpeg', 'audio/ogg', 'audio/mp4', 'audio/flac', 'audio/x-gsm',
+    ];
 
     private Claims $claims;
     private Sounds $sounds;
