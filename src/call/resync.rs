@@ -54,6 +54,12 @@ struct Listing {
     channels: Vec<ListedChannel>,
 }
 
+impl Exchange {
+    pub(super) fn is_up(&self) -> bool {
+        self.up
+    }
+}
+
 impl Calls {
     pub(super) fn exchange(&mut self, pbx: PbxId) -> &mut Exchange {
         self.exchanges.entry(pbx).or_default()
@@ -192,6 +198,9 @@ impl Calls {
         let Some(listing) = exchange.listing.take() else { return };
         let first = std::mem::take(&mut exchange.resync);
         self.reconcile(pbx, listing, first);
+        if first {
+            self.resynced.push(pbx);
+        }
     }
 
     /// Compares. `first`: this is the first list since the login, so nothing can have been missed by chance.

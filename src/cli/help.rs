@@ -12,7 +12,7 @@ pub struct Topic {
 }
 
 /// Every command, in the order of the list.
-pub const TOPICS: [Topic; 16] = [
+pub const TOPICS: [Topic; 17] = [
     Topic {
         name: "run",
         synopsis: "run",
@@ -121,6 +121,18 @@ All work whether the service runs or not.",
 service may run. Broken off, the same command goes on where it was.
 Where to is [store.mongodb]; first set kind = \"mongodb\" and restart, then copy: so there is no gap.
 --again   from the beginning, whatever was copied before",
+    },
+    Topic {
+        name: "reconcile",
+        synopsis: "reconcile [--since WHEN] [--pbx NAME] [--dry-run] [--json]",
+        brief: "compares the calls with Asterisk's own records and imports what is missing",
+        details: "Reads the call detail records that [asterisk.cdr] names, and says for each exchange that all calls are \
+present, or which were missing, and what cannot be checked. The service does the same after every broken link and each night \
+([reconcile] at).
+--since WHEN  how far back, as in `calls`; a day by default
+--pbx NAME    only this exchange
+--dry-run     import nothing
+--json        one report a line",
     },
     Topic {
         name: "backup",
