@@ -17,6 +17,7 @@ pub mod history;
 pub mod links;
 pub mod pair;
 pub mod process;
+pub mod pusher;
 pub mod queues;
 pub mod reconcile;
 mod recorded;
@@ -55,6 +56,7 @@ use dialplan::Dialplan;
 use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
+use pusher::Pushing;
 use queues::{Notice, Released, Told};
 use reconcile::Reconciler;
 use recorded::Recordings;
@@ -108,6 +110,8 @@ pub struct Service {
     history: Option<history::History>,
     /// Absent where no exchange has a folder of recordings.
     recordings: Option<Recordings>,
+    /// Absent where `[recordings] push` does not say so.
+    pushing: Option<Pushing>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -245,7 +249,9 @@ impl Service {
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
             .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
-        let recordings = Recordings::start(&config, &inputs)
+        let pushing = Pushing::start(&config, &inputs, &request_log)
+            .map_err(|error| Fault::system("no thread for pushing recordings", &error))?;
+        let recordings = Recordings::start(&config, &inputs, pushing.as_ref().map(|pushing| pushing.told.clone()))
             .map_err(|error| Fault::system("no thread for the recordings", &error))?;
         let mut state = CallState {
             recorded: recordings.as_ref().map(|recordings| recordings.told.clone()),
@@ -350,6 +356,7 @@ impl Service {
             pair,
             history,
             recordings,
+            pushing,
             control,
             outcomes,
             request_log,
@@ -431,6 +438,7 @@ impl Service {
         };
         join(self.call_state);
         let watcher_left = self.recordings.and_then(Recordings::stop);
+        let pusher_left = self.pushing.and_then(Pushing::stop);
         for link in self.links.into_iter().filter(JoinHandle::is_finished) {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
@@ -451,7 +459,7 @@ impl Service {
             join(sender);
         }
         tellers.stop(self.news.try_iter(), until, &mut left);
-        left.extend(watcher_left);
+        left.extend(watcher_left.into_iter().chain(pusher_left));
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {

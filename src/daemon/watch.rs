@@ -10,7 +10,7 @@ use super::heartbeat::{Standing, Stored};
 use super::process::{Signal, Supervisor};
 use super::queues::{Notice, TellCalls, Told};
 use super::window::{Exchange, Watched, crm_status, pbx_status, request_line};
-use super::{Fault, Memory, Service, heartbeat, reload, window};
+use super::{Fault, Memory, Service, heartbeat, pusher, reload, window};
 use crate::clock::Now;
 use crate::config::{BadConfig, Config};
 use crate::crm::RequestLine;
@@ -255,6 +255,10 @@ impl<'a> Watch<'a> {
                 let over = self.alerts.right(&what, "the clocks agree again");
                 self.tell(over);
             }
+        }
+        if let (Some(pushing), Some(fetches)) = (&self.service.pushing, answer.fetches_recordings) {
+            // Full: said again with the next heartbeat.
+            let _ = pushing.told.try_send(pusher::Told::Fetches { crm: crm.to_owned(), fetches });
         }
         let said = (answer.users_revision, answer.directory_head);
         let before = self.revisions.insert(crm.to_owned(), said.clone());
