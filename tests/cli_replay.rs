@@ -144,6 +144,28 @@ fn the_demo_delivers_every_call_over_real_sockets() {
 }
 
 #[test]
+fn the_page_of_the_demo_opens_at_the_address_it_prints() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut demo = Command::new(program()).arg("demo").stdout(std::process::Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
+    let address = lines
+        .by_ref()
+        .find_map(|line| Some(line.split_once("http://")?.1.split_once('/')?.0.to_owned()))
+        .expect("it prints an address");
+    // Once a call has arrived, the whole service is up.
+    assert!(lines.by_ref().any(|line| line.contains("ringing")));
+    let port = address.rsplit(':').next().expect("a port");
+    let mut page = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).expect("somebody listens");
+    write!(page, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("asked");
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).expect("answered");
+    let pid = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to end");
+    assert!(demo.wait().expect("ended").success());
+    assert!(answer.starts_with("HTTP/1.1 200 "), "no login is asked for: {answer:.300}");
+}
+
+#[test]
 fn calls_outside_the_hours_of_their_number_or_queue_are_marked() {
     // Recorded on a Sunday at 06:32 and 06:39 UTC; half past nine in Moscow.
     let (queue, plain, outgoing) = ("22/f_queue_ringall_answered_102", "22/h_group_answered_102", "22/i_out_answered");

@@ -19,7 +19,8 @@ struct Place {
 impl Calls {
     /// `DialBegin`: `dest` is called for `caller`, or for nobody (the first leg of an Originate).
     pub(super) fn dial_begin(&mut self, pbx: PbxId, caller: Option<&Leg>, dest: &Leg, dial_string: &Text) {
-        let Some(caller) = caller else {
+        let asked = caller.is_none().then(|| self.asker(pbx, dest)).flatten();
+        let Some(caller) = caller.or(asked.as_ref()) else {
             if let Some(key) = self.admit(pbx, dest)
                 && !self.conversation(key).is_over()
             {
@@ -91,6 +92,18 @@ impl Calls {
         if conversation.answered.is_none() {
             conversation.presented = Some(number.to_string());
         }
+    }
+
+    /// Page calls its phones without saying for whom. An Originate's leg has a Linkedid of its own; one with that of a caller
+    /// is called for him.
+    fn asker(&self, pbx: PbxId, dest: &Leg) -> Option<Leg> {
+        let (_, caller) = self.channel(pbx, &dest.linkedid).filter(|_| dest.linkedid != dest.uniqueid)?;
+        (caller.role == Role::Caller && caller.is_live() && !dest.name.is_local()).then(|| Leg {
+            name: caller.name.clone(),
+            uniqueid: caller.uniqueid.clone(),
+            linkedid: caller.uniqueid.clone(),
+            ..Leg::default()
+        })
     }
 
     /// Moves a channel nobody has placed yet, and its Local peer, to another conversation; false if it has a place.

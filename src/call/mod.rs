@@ -3,7 +3,8 @@
 //! `handle` is one match. What an event means is decided in one file per part of the field: [`channels`] (they come,
 //! ring, are gone), [`dialing`] (who is dialled for whom), [`phones`] (in which order, and what became of them),
 //! [`dialplan`] (where the caller is: greeting, menu, voicemail), [`queue`], [`bridging`] (who talks to whom),
-//! [`transfer`] (transfers, pickup, parking: conversations that turn out to be one), [`originate`] (click-to-call),
+//! [`transfer`] (transfers, pickup, parking: conversations that turn out to be one), [`pool`] (agents who wait on the line),
+//! [`originate`] (click-to-call),
 //! [`resync`] (what Asterisk holds against what we believe), [`ending`] (who hung up and why). [`render`] makes records
 //! of it.
 //!
@@ -21,6 +22,7 @@ pub mod input;
 pub mod model;
 pub mod originate;
 pub mod phones;
+pub mod pool;
 pub mod queue;
 pub mod record;
 pub mod render;
@@ -125,6 +127,7 @@ impl Calls {
                 self.caller_identified(pbx, &uniqueid, client_id, client_name);
             }
             Input::Restored(conversation) => self.restore(*conversation),
+            Input::Adopted(conversation) => self.adopt(*conversation),
             Input::Reloaded(rules) => self.rules = *rules,
         }
         self.due();

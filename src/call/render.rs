@@ -302,7 +302,7 @@ impl View<'_> {
     fn waited(&self, record: &mut Record, queue: &QueueVisit) {
         record.queue = Some(queue.name.clone());
         let until = queue.answered.or(queue.left).or(self.conversation.ended);
-        record.wait_seconds = until.map(|until| Span((until - queue.joined).max(0)));
+        record.wait_seconds = until.map(|until| Span(queue.waited_before + (until - queue.joined).max(0)));
     }
 
     /// What follows from the other fields.
@@ -323,14 +323,14 @@ impl View<'_> {
     /// Rings that are over; one that goes on would change the record every time it is looked at.
     fn ring_ms(&self, index: usize) -> Option<i64> {
         let c = self.conversation;
-        let over: i64 = c
+        // A phone may be several devices, which ring at once.
+        let over = c
             .channels
             .iter()
             .filter(|channel| channel.decides == Some(index))
-            .filter_map(|channel| Some((channel.ring_until? - channel.ring_from?).max(0)))
-            .sum();
+            .filter_map(|channel| Some((channel.ring_from?, channel.ring_until?)));
         let rang = c.phones[index].rang;
-        rang.then_some(over + c.phones[index].ring_ms)
+        rang.then(|| union(over.collect()) + c.phones[index].ring_ms)
     }
 
     fn status(&self, index: usize) -> Status {
@@ -511,16 +511,19 @@ impl View<'_> {
 
     /// The time the client was with any person, each moment counted once.
     fn union_of_talks(&self) -> i64 {
-        let mut spans: Vec<(i64, i64)> =
-            self.conversation.phones.iter().flat_map(|p| p.talks.iter().copied()).collect();
-        spans.sort_unstable();
-        let (mut total, mut reached) = (0, i64::MIN);
-        for (from, until) in spans {
-            total += (until - from.max(reached)).max(0);
-            reached = reached.max(until);
-        }
-        total
+        union(self.conversation.phones.iter().flat_map(|p| p.talks.iter().copied()).collect())
     }
+}
+
+/// How long these spans last, each moment counted once.
+fn union(mut spans: Vec<(i64, i64)>) -> i64 {
+    spans.sort_unstable();
+    let (mut total, mut reached) = (0, i64::MIN);
+    for (from, until) in spans {
+        total += (until - from.max(reached)).max(0);
+        reached = reached.max(until);
+    }
+    total
 }
 
 fn by_fate(fate: Fate) -> Status {

@@ -7,7 +7,7 @@ use super::model::{Conversation, Fate, PendingTransfer, PhoneKey, Role, Stage};
 use super::record::{Direction, StepKind, TransferKind, step};
 use super::{Calls, Held, Key};
 use crate::asterisk::event::AttendedTransfer;
-use crate::asterisk::{Leg, PbxId, Uniqueid};
+use crate::asterisk::{BridgeId, Leg, PbxId, Uniqueid};
 
 /// Who gives a call away by attended transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,8 +33,13 @@ impl Calls {
             phone.gave_away = true;
         }
         conversation.step(step(StepKind::Transfer, wall).who(giver.name.clone()).to(exten.to_owned()).how("blind"));
-        conversation.pending_transfer =
-            Some(PendingTransfer { from: giver.name, from_phone: giver.phone, exten: exten.to_owned(), tried: false });
+        conversation.pending_transfer = Some(PendingTransfer {
+            from: giver.name,
+            from_phone: giver.phone,
+            exten: exten.to_owned(),
+            tried: false,
+            kind: TransferKind::Blind,
+        });
         self.touch(key);
     }
 
@@ -42,7 +47,8 @@ impl Calls {
     /// `DIALSTATUS` says that a Dial ran there, and BlindTransfer for whom.
     pub(super) fn target_unreachable(&mut self, key: Key, dialler: &Uniqueid) {
         let wall = self.wall();
-        let waiting = self.conversation(key).pending_transfer.as_ref().filter(|t| !t.tried);
+        let waiting = self.conversation(key).pending_transfer.as_ref();
+        let waiting = waiting.filter(|t| !t.tried && t.kind == TransferKind::Blind);
         let Some(exten) = waiting.map(|t| t.exten.clone()) else { return };
         let target =
             if self.rules.numbers.is_extension(&exten) { PhoneKey::Extension(exten) } else { PhoneKey::Outside(exten) };
@@ -95,6 +101,21 @@ impl Calls {
             self.join(into, other, Some(Giver { name: name.clone(), phone }));
             main = Some(into);
         }
+        if let Some(transferee) = transfer.transferee.as_ref().filter(|_| &*transfer.dest_type == "App") {
+            self.takes_place(pbx, &transferee.uniqueid, second);
+        }
+    }
+
+    /// Where the transferer was in an application (a conference), the client is put into his place without a BridgeLeave of
+    /// the one and a BridgeEnter of the other.
+    fn takes_place(&mut self, pbx: PbxId, client: &Uniqueid, transferer: &Uniqueid) {
+        let Some((other, channel)) = self.channel(pbx, transferer) else { return };
+        let Some(bridge) = channel.bridge.as_deref().map(BridgeId::new) else { return };
+        let Some(kind) = self.bridges.get(&(pbx, bridge.clone())).map(|b| b.kind) else { return };
+        let Some(key) = self.find(pbx, client) else { return };
+        self.leaves_every_bridge(pbx, other, transferer);
+        self.leaves_every_bridge(pbx, key, client);
+        self.enter(pbx, key, bridge, kind, client);
     }
 
     /// Each has a client of its own who called us: they stay two calls, whoever brings the two together.
@@ -165,7 +186,7 @@ impl Calls {
         let from = from.and_then(|i| conversation.phones.get(i)?.key.as_ref().map(|k| k.name().to_owned()));
         let Some(channel) = conversation.channel(picker) else { return };
         let Some(extension) = channel.extension().map(str::to_owned) else { return };
-        if let Some(phone) = self.takes_part(main, picker, &extension) {
+        if let Some(phone) = self.takes_part(main, picker, &extension, None) {
             let conversation = self.conversation_mut(main);
             let first = conversation.phones[phone].picked_up_from.is_none();
             if from.is_some() && from.as_deref() != Some(&extension) {
@@ -216,7 +237,7 @@ impl Calls {
         let extension = conversation.channel(&retriever.uniqueid).and_then(|c| c.extension().map(str::to_owned));
         let Some(extension) = extension else { return };
         conversation.step(step(StepKind::Retrieve, wall).who(extension.clone()).place(space.to_owned()));
-        self.takes_part(main, &retriever.uniqueid, &extension);
+        self.takes_part(main, &retriever.uniqueid, &extension, None);
         self.touch(main);
     }
 
@@ -230,17 +251,20 @@ impl Calls {
         Some(Giver { name, phone })
     }
 
-    /// A joined conversation was a consultation if its caller is a phone of the main one.
+    /// A joined conversation was a consultation if one side of it is a phone of the main one.
     pub(super) fn attended_giver(&self, main: Key, other: Key) -> Option<Giver> {
         let consultation = self.conversation(other);
         if !consultation.has_phones() {
             return None;
         }
-        let name = consultation.caller_extension.clone()?;
         let conversation = self.conversation(main);
-        let phone = conversation.phone_index(&PhoneKey::Extension(name.clone()))?;
-        conversation.phones[phone].answered?;
-        Some(Giver { name, phone: Some(phone) })
+        // He called the target, or was called by him.
+        let caller = consultation.caller_extension.clone().map(PhoneKey::Extension);
+        let called = consultation.phones.iter().filter(|p| p.answered.is_some()).filter_map(|p| p.key.clone());
+        caller.into_iter().chain(called).find_map(|key| {
+            let phone = conversation.phone_index(&key).filter(|i| conversation.phones[*i].answered.is_some())?;
+            Some(Giver { name: key.name().to_owned(), phone: Some(phone) })
+        })
     }
 
     /// Which of two conversations that met keeps its direction and client: the one with a client, else the older.
@@ -275,8 +299,9 @@ impl Calls {
         let held = self.held.get_mut(&main).expect("the caller looked it up");
         held.absorbed.extend(absorbed);
         let conversation = &mut held.conversation;
-        if giver.is_some() {
+        if let Some(giver) = &giver {
             joined.client_becomes_phone();
+            joined.caller_becomes_phone(&giver.name);
         }
         let offset = conversation.phones.len();
         for channel in &mut joined.channels {
@@ -343,6 +368,16 @@ impl Calls {
             }
             if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
                 phone.gave_away = true;
+            }
+            // Given away while the target rings, waits in a queue or sits in a conference: who takes the client shows later.
+            if taker.is_none_or(|i| conversation.phones[i].answered.is_none()) {
+                conversation.pending_transfer = Some(PendingTransfer {
+                    from: giver.name,
+                    from_phone: giver.phone,
+                    exten: joined.to.take().unwrap_or_default(),
+                    tried: taker.is_some(),
+                    kind: TransferKind::Attended,
+                });
             }
         }
         self.end_if_empty(main);
@@ -467,12 +502,34 @@ impl Calls {
         let Some(from) = phone.key.as_ref().map(|k| k.name().to_owned()) else { return };
         conversation.phones[index].gave_away = true;
         conversation.step(step(StepKind::Transfer, wall).who(from.clone()).to(next.name().to_owned()).how("blind"));
-        conversation.pending_transfer =
-            Some(PendingTransfer { from, from_phone: Some(index), exten: next.name().to_owned(), tried: false });
+        conversation.pending_transfer = Some(PendingTransfer {
+            from,
+            from_phone: Some(index),
+            exten: next.name().to_owned(),
+            tried: false,
+            kind: TransferKind::Blind,
+        });
     }
 }
 
 impl Conversation {
+    /// The consultation was a call to the giver: whom he gave the client is the colleague who had called him.
+    fn caller_becomes_phone(&mut self, giver: &str) {
+        let Some(caller) = self.caller_extension.clone().filter(|caller| caller != giver) else { return };
+        if self.direction != Some(Direction::Internal) {
+            return;
+        }
+        let Some(index) = self.phone_index(&PhoneKey::Extension(giver.to_owned())) else { return };
+        for channel in &mut self.channels {
+            if channel.phone == Some(index) {
+                channel.phone = None;
+            } else if channel.role == Role::Caller && channel.extension() == Some(&caller) {
+                channel.phone = Some(index);
+            }
+        }
+        self.phones[index].key = Some(PhoneKey::Extension(caller));
+    }
+
     /// An outgoing consultation becomes a call of the client's conversation: its customer is now a phone of ours.
     fn client_becomes_phone(&mut self) {
         if self.direction != Some(Direction::Outgoing) {

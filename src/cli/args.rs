@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::doctor;
 use super::setup::Flags;
 
 /// What the user asked for.
@@ -25,13 +26,22 @@ pub enum Command {
     OutboxList { json: bool },
     OutboxRetry { record: Option<String>, crm: Option<String> },
     OutboxDrop { record: String, yes: bool },
+    HistoryCopy { from: Side, to: Side, again: bool },
     Backup { file: PathBuf },
     Forget { number: String, yes: bool },
     Password,
     Setup(Box<Flags>),
+    Doctor(doctor::Options),
     Demo { fast: bool, json: bool },
     Help { topic: Option<String> },
     Version,
+}
+
+/// Where a history is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Sqlite,
+    Mongodb,
 }
 
 /// Which calls `calls` shows.
@@ -119,6 +129,10 @@ struct Options {
     pbx: Option<String>,
     crm: Option<String>,
     seconds: Option<u64>,
+    from: Option<Side>,
+    to: Option<Side>,
+    again: bool,
+    no_trial: bool,
     setup: Flags,
     plain: Vec<OsString>,
 }
@@ -141,6 +155,9 @@ impl Options {
             "--seconds" => self.seconds = Some(words.number(option)?),
             "--pbx" => self.pbx = Some(words.text(option)?),
             "--crm" => self.crm = Some(words.text(option)?),
+            "--from" => self.from = Some(side(option, &words.text(option)?)?),
+            "--to" => self.to = Some(side(option, &words.text(option)?)?),
+            "--again" => self.again = true,
             _ => self.take_for_setup(option, words)?,
         }
         self.given.push(option.to_owned());
@@ -150,6 +167,7 @@ impl Options {
     fn take_for_setup(&mut self, option: &str, words: &mut Words) -> Result<(), BadLine> {
         let setup = &mut self.setup;
         match option {
+            "--no-trial" => self.no_trial = true,
             "--no-crm" => setup.no_crm = true,
             "--no-reload" => setup.no_reload = true,
             "--no-doctor" => setup.no_doctor = true,
@@ -199,6 +217,7 @@ impl Options {
                 Command::Calls(std::mem::take(&mut self.query))
             }
             "outbox" => self.outbox()?,
+            "history" => self.history()?,
             "backup" => {
                 self.knows(name, &[])?;
                 Command::Backup { file: self.one("backup needs a file to write: pinconnector backup FILE")?.into() }
@@ -216,6 +235,15 @@ impl Options {
                 self.knows(name, &SETUP_OPTIONS)?;
                 let (yes, pbx, crm) = (self.yes, self.pbx.take(), self.crm.take());
                 Command::Setup(Box::new(Flags { yes, pbx, crm, ..std::mem::take(&mut self.setup) }))
+            }
+            "doctor" => {
+                self.knows(name, &["--json", "--no-trial", "--asterisk-root", "--asterisk-conf"])?;
+                Command::Doctor(doctor::Options {
+                    json: self.query.json,
+                    asterisk_root: self.setup.asterisk_root.take(),
+                    asterisk_conf: self.setup.asterisk_conf.take(),
+                    no_trial: self.no_trial,
+                })
             }
             "demo" => {
                 self.knows(name, &["--fast", "--json"])?;
@@ -255,6 +283,19 @@ impl Options {
         }
     }
 
+    fn history(&mut self) -> Result<Command, BadLine> {
+        let usage = "write it as: pinconnector history copy --from sqlite --to mongodb";
+        let what = text(self.one(usage)?)?;
+        if what != "copy" {
+            return Err(BadLine(format!("history knows copy, not {what}; {usage}")));
+        }
+        self.knows("history copy", &["--from", "--to", "--again"])?;
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from != to => Ok(Command::HistoryCopy { from, to, again: self.again }),
+            _ => Err(BadLine(format!("history copy needs two sides; {usage}"))),
+        }
+    }
+
     fn one(&mut self, missing: &str) -> Result<OsString, BadLine> {
         if self.plain.is_empty() { Err(BadLine(missing.to_owned())) } else { Ok(self.plain.remove(0)) }
     }
@@ -264,6 +305,14 @@ impl Options {
             Some(option) => Err(BadLine(format!("{name} has no option {option}"))),
             None => Ok(()),
         }
+    }
+}
+
+fn side(option: &str, word: &str) -> Result<Side, BadLine> {
+    match word {
+        "sqlite" => Ok(Side::Sqlite),
+        "mongodb" => Ok(Side::Mongodb),
+        other => Err(BadLine(format!("{option} is sqlite or mongodb, not {other}"))),
     }
 }
 
@@ -346,6 +395,8 @@ mod tests {
         assert_eq!(command("replay a.ami --per-call b.ami"), Command::Replay { files, json: false, per_call: true });
         let number = "+79161234567".to_owned();
         assert_eq!(command("forget -y +79161234567"), Command::Forget { number, yes: true });
+        let back = Command::HistoryCopy { from: Side::Mongodb, to: Side::Sqlite, again: true };
+        assert_eq!(command("history copy --from mongodb --to=sqlite --again"), back);
         assert_eq!(command("outbox"), Command::OutboxList { json: false });
         assert_eq!(command("outbox retry"), Command::OutboxRetry { record: None, crm: None });
         let query = CallsQuery { missed: true, since: Some("2h".to_owned()), ..CallsQuery::default() };
@@ -355,6 +406,8 @@ mod tests {
         };
         assert!(flags.yes && flags.region.as_deref() == Some("RU") && flags.port == Some(5039));
         assert_eq!(flags.asterisk_root, Some("/srv/pbx".into()));
+        let doctor = doctor::Options { json: true, no_trial: true, ..doctor::Options::default() };
+        assert_eq!(command("doctor --json --no-trial"), Command::Doctor(doctor));
         assert_eq!(command("demo --help"), Command::Help { topic: Some("demo".to_owned()) });
         assert_eq!(command("--help"), Command::Help { topic: None });
         assert_eq!(command("--version"), Command::Version);
@@ -372,6 +425,8 @@ mod tests {
             ("calls --limit many", "--limit needs a number, not many"),
             ("replay", "replay needs at least one file: pinconnector replay TRACE.ami"),
             ("check it", "check takes no more words: it"),
+            ("history", "write it as: pinconnector history copy --from sqlite --to mongodb"),
+            ("history copy --from here", "--from is sqlite or mongodb, not here"),
             ("outbox burn", "outbox knows list, retry and drop, not burn"),
         ] {
             assert_eq!(line(words), Err(why.to_owned()), "{words}");

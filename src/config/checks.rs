@@ -36,6 +36,8 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
     asterisk(config, document, &mut found);
     crms(config, document, &mut found);
     window(config, document, &mut found);
+    store(config, document, &mut found);
+    pair(config, document, &mut found);
     for (key, text) in config.hours.read().err().unwrap_or_default() {
         let line = document.section_line("hours", 0);
         found.push(Problem::error(&format!("[hours] {}", key.trim_end()), text).at_line(line));
@@ -44,7 +46,6 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
         let line = document.section_line("recordings", 0);
         found.push(Problem::error(&format!("[recordings] {key}"), text).at_line(line));
     }
-    store(config, document, &mut found);
     document.problems.append(&mut found);
     document.problems.sort_by_key(|problem| problem.line.unwrap_or(0));
 }
@@ -152,6 +153,21 @@ fn store(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
     {
         let text = "the history in MongoDB has this name in the outbox: give the CRM another";
         found.push(Problem::error("[[crm]] name", text).at_line(document.section_line("crm", nth)));
+    }
+}
+
+fn pair(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    let line = document.section_line("pair", 0);
+    if !config.pair.lease.is_empty() && config.store.kind != StoreKind::Mongodb {
+        let text = "two connectors for one exchange agree through MongoDB who is active: set [store] kind = \"mongodb\" \
+                    (the same database in both), or empty this key";
+        found.push(Problem::error("[pair] lease", text).at_line(line));
+    }
+    for (key, text) in [("lease", &config.pair.lease), ("name", &config.pair.name)] {
+        if text.len() > 100 || text.chars().any(char::is_control) {
+            let text = "at most 100 characters, without control characters";
+            found.push(Problem::error(&format!("[pair] {key}"), text).at_line(line));
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::agi::AgiSettings;
 use crate::ami::AsteriskSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
+use crate::lease::PairSettings;
 use crate::phone::NumbersSettings;
 use crate::recordings::RecordingsSettings;
 use crate::store;
@@ -28,7 +29,7 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 13] = [
+pub const SECTIONS: [&str; 14] = [
     "time_zone",
     "asterisk",
     "crm",
@@ -40,6 +41,7 @@ pub const SECTIONS: [&str; 13] = [
     "agi",
     "recordings",
     "store",
+    "pair",
     "alert",
     "log",
 ];
@@ -61,6 +63,7 @@ pub struct Config {
     pub agi: AgiSettings,
     pub recordings: RecordingsSettings,
     pub store: store::Settings,
+    pub pair: PairSettings,
     pub alert: AlertSettings,
     pub log: LogSettings,
     /// What is worth knowing though it does not prevent a start.
@@ -115,6 +118,7 @@ impl Config {
             agi: document.section("agi"),
             recordings: document.section("recordings"),
             store: document.section("store"),
+            pair: document.section("pair"),
             alert: document.section("alert"),
             log: document.section("log"),
             warnings: Vec::new(),

@@ -96,12 +96,12 @@ pub struct Service {
     /// What the window wants to know of the main thread.
     questions: Receiver<Sender<Watched>>,
     senders: Vec<Thread>,
-    /// Absent where no exchange has a folder of recordings.
-    recordings: Option<Recordings>,
     /// Looked at before anything is sent to a CRM and before each Originate.
     pass: Pass,
     /// Absent unless the history is in MongoDB.
     history: Option<history::History>,
+    /// Absent where no exchange has a folder of recordings.
+    recordings: Option<Recordings>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -310,9 +310,9 @@ impl Service {
             feed,
             questions,
             senders,
-            recordings,
             pass,
             history,
+            recordings,
             control,
             outcomes,
             request_log,
@@ -405,8 +405,8 @@ impl Service {
         for sender in self.senders {
             join(sender);
         }
-        left.extend(watcher_left);
         tellers.stop(self.news.try_iter(), until, &mut left);
+        left.extend(watcher_left);
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {

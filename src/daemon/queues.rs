@@ -100,15 +100,6 @@ pub const QUESTIONS: Queue = Queue {
     when_full: "the page says that it cannot be shown now",
 };
 
-/// Recordings that are over.
-pub const RECORDED: Queue = Queue {
-    from: "call-state, main",
-    to: "recordings",
-    carries: "recordings::Told",
-    capacity: 1024,
-    when_full: "dropped: the watcher's next round through the history finds it",
-};
-
 /// What the window wants to know of MongoDB.
 pub const PAST: Queue = Queue {
     from: "http-errand",
@@ -154,10 +145,19 @@ pub const WORDS: Queue = Queue {
     when_full: "dropped: the next heartbeat's answer says the same; who was forgotten is forgotten again at the next start",
 };
 
+/// Recordings that are over.
+pub const RECORDED: Queue = Queue {
+    from: "call-state, main",
+    to: "recordings",
+    carries: "recordings::Told",
+    capacity: 1024,
+    when_full: "dropped: the watcher's next round through the history finds it",
+};
+
 /// All of them, for the documentation and the status page.
 pub const TABLE: [Queue; 15] = [
-    HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, RECORDED, PAST, COMMANDS, NEWS, REPORTS,
-    WORDS,
+    HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS, WORDS,
+    RECORDED,
 ];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.

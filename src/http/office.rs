@@ -284,7 +284,7 @@ impl Feed {
     /// Tells the desk; false if it was too busy. What was missed of calls is read from the database by the next
     /// [`Office::calls`], what was missed of a click-to-call is overtaken by its next state.
     pub fn tell(&self, happened: Happened) -> bool {
-        match self.desk.try_send(ToDesk::Happened(happened)) {
+        match self.desk.try_send(ToDesk::Happened(Box::new(happened))) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }

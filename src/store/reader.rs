@@ -84,6 +84,12 @@ impl Reader {
         self.database.recorded(below, limit)
     }
 
+    /// When the oldest call here began.
+    #[cfg(feature = "mongodb")]
+    pub fn oldest_call(&self) -> Result<Option<Moment>, StoreError> {
+        Ok(self.database.oldest_call()?.map(Moment))
+    }
+
     pub fn counts(&self, since: Moment) -> Result<Counts, StoreError> {
         self.database.counts(since)
     }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::call::Record;
+
 /// A click-to-call request and the answer it was given; the same request within 24 hours gets the same answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct RequestRow {
@@ -103,6 +105,16 @@ pub enum Rows {
     /// All rows of one destination.
     Of(String),
     All,
+}
+
+/// What the connector that was active before us left to be delivered.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Inheritance {
+    /// Records that had not arrived at these destinations, as that one knew them.
+    pub undelivered: Vec<(String, Record)>,
+    /// Whatever of ours changed before this moment of our clock and is not among them had arrived. `None`: nothing is known of
+    /// that, and everything of ours is sent (again).
+    pub delivered_before_ms: Option<i64>,
 }
 
 /// What `forget NUMBER` removed.

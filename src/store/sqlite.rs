@@ -5,8 +5,11 @@
 //! [`directory`] keeps numbers and whose they are, [`questions`] reads for people. Statements are prepared once and cached; those on the keeper's path seek by an index and never sort.
 
 pub mod conversations;
+#[cfg(feature = "mongodb")]
+pub mod copying;
 pub mod directory;
 pub mod history;
+pub mod inheritance;
 pub mod outbox_rows;
 pub mod questions;
 pub mod schema;

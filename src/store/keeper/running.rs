@@ -324,6 +324,9 @@ impl<R> Running<R> {
             Order::Drop { rows, answer } => {
                 let _ = answer.try_send(database.transaction(|| database.drop_rows(&rows)));
             }
+            Order::Inherit { inheritance, answer } => {
+                let _ = answer.try_send(database.inherit(*inheritance, at_ms));
+            }
             Order::Forget { number, answer } => {
                 let _ = answer.try_send(database.forget(&number, at_ms));
             }
