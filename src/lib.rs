@@ -38,6 +38,7 @@ pub mod agi;
 pub mod ami;
 pub mod asterisk;
 pub mod call;
+pub mod cdr;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -11,6 +11,7 @@
 //! Nothing here can fail: an event about an unknown channel is normal, since we connect in mid-call, and is counted.
 
 pub mod bridging;
+pub mod cdr;
 pub mod channels;
 pub mod dialing;
 pub mod dialplan;
@@ -96,6 +97,8 @@ pub struct Calls {
     /// Orders the requests to hang up.
     pub(crate) hangup_requests: u64,
     next_action: u64,
+    /// Exchanges that were compared since the last input; said after what followed from it.
+    resynced: Vec<PbxId>,
     pub counts: Counts,
 }
 
@@ -132,6 +135,9 @@ impl Calls {
         }
         self.due();
         self.publish();
+        for pbx in std::mem::take(&mut self.resynced) {
+            self.effect(Effect::Resynced { pbx });
+        }
         std::mem::take(&mut self.effects)
     }
 

@@ -164,7 +164,7 @@ impl From<DialStatus> for DialEnd {
 }
 
 /// Which phone a record is about.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PhoneKey {
     Extension(String),

@@ -192,6 +192,9 @@ impl Calls {
         let Some(listing) = exchange.listing.take() else { return };
         let first = std::mem::take(&mut exchange.resync);
         self.reconcile(pbx, listing, first);
+        if first {
+            self.resynced.push(pbx);
+        }
     }
 
     /// Compares. `first`: this is the first list since the login, so nothing can have been missed by chance.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::doctor;
+use super::reconcile::Wanted;
 use super::setup::Flags;
 
 /// What the user asked for.
@@ -29,6 +30,7 @@ pub enum Command {
     HistoryCopy { from: Side, to: Side, again: bool },
     Backup { file: PathBuf },
     Forget { number: String, yes: bool },
+    Reconcile(Wanted),
     Password,
     Setup(Box<Flags>),
     Doctor(doctor::Options),
@@ -126,6 +128,7 @@ struct Options {
     per_call: bool,
     fast: bool,
     yes: bool,
+    dry_run: bool,
     pbx: Option<String>,
     crm: Option<String>,
     seconds: Option<u64>,
@@ -146,6 +149,7 @@ impl Options {
             "--per-call" => self.per_call = true,
             "--fast" => self.fast = true,
             "--yes" | "-y" => self.yes = true,
+            "--dry-run" => self.dry_run = true,
             "--number" => self.numbers.push(words.text(option)?),
             "--since" => self.query.since = Some(words.text(option)?),
             "--extension" => self.query.extension = Some(words.text(option)?),
@@ -226,6 +230,11 @@ impl Options {
                 self.knows(name, &["--yes", "-y"])?;
                 let number = text(self.one("forget needs a number: pinconnector forget +79161234567")?)?;
                 Command::Forget { number, yes: self.yes }
+            }
+            "reconcile" => {
+                self.knows(name, &["--since", "--pbx", "--dry-run", "--json"])?;
+                let (since, pbx) = (self.query.since.take(), self.pbx.take());
+                Command::Reconcile(Wanted { since, pbx, dry_run: self.dry_run, json: self.query.json })
             }
             "password" => {
                 self.knows(name, &[])?;

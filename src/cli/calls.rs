@@ -78,7 +78,7 @@ pub fn reading(error: &crate::store::StoreError) -> Failure {
 }
 
 /// `90m`, `2h`, `7d`, `2026-11-22`, `2026-11-22 14:30`.
-fn since(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Moment, Failure> {
+pub fn since(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Moment, Failure> {
     let bad =
         || Failure::new(exit::USAGE, format!("--since {text}: write 90m, 2h, 7d, 2026-11-22 or '2026-11-22 14:30'"));
     let unit_ms = match text.chars().last() {

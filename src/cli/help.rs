@@ -123,6 +123,18 @@ Where to is [store.mongodb]; first set kind = \"mongodb\" and restart, then copy
 --again   from the beginning, whatever was copied before",
     },
     Topic {
+        name: "reconcile",
+        synopsis: "reconcile [--since WHEN] [--pbx NAME] [--dry-run] [--json]",
+        brief: "compares the calls with Asterisk's own records and imports what is missing",
+        details: "Reads the call detail records that [asterisk.cdr] names, and says for each exchange that all calls are \
+present, or which were missing, and what cannot be checked. The service does the same after every broken link and each night \
+([reconcile] at).
+--since WHEN  how far back, as in `calls`; a day by default
+--pbx NAME    only this exchange
+--dry-run     import nothing
+--json        one report a line",
+    },
+    Topic {
         name: "backup",
         synopsis: "backup FILE",
         brief: "a consistent copy of the database while the service runs",

@@ -12,6 +12,7 @@ mod host;
 mod logger;
 mod orders;
 mod password;
+pub mod reconcile;
 mod replay;
 pub mod setup;
 mod show;
@@ -113,6 +114,7 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
         Command::Doctor(options) => doctor::doctor(&config()?, &options),
+        Command::Reconcile(wanted) => reconcile::reconcile(&config()?, &wanted),
         Command::Setup(flags) => setup::setup(file, &flags),
         Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {

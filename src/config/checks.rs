@@ -114,6 +114,15 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
             let place = format!("[[asterisk]] {:?} {}", section.name, problem.key);
             found.push(Problem::error(&place, problem.message).at_line(line));
         }
+        for problem in config.cdr.get(nth).into_iter().flatten().flat_map(crate::cdr::CdrSettings::problems) {
+            let place = format!("[[asterisk]] {:?} {}", section.name, problem.key);
+            let told = if problem.fatal {
+                Problem::error(&place, problem.message)
+            } else {
+                Problem::warning(&place, problem.message)
+            };
+            found.push(told.at_line(line));
+        }
         if !names.insert(&section.name) {
             let text = "another [[asterisk]] has this name, too; ids of calls begin with it, so it must be unique";
             found.push(Problem::error(&format!("[[asterisk]] {:?} name", section.name), text).at_line(line));
@@ -122,6 +131,11 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
 }
 
 fn window(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    if let Err(error) = config.reconcile.time() {
+        let text =
+            format!("{:?} is no time of day ({error}): write it as 03:30, or \"\" for never", config.reconcile.at);
+        found.push(Problem::error("[reconcile] at", text).at_line(document.section_line("reconcile", 0)));
+    }
     if let Ok(numbers) = Numbers::new(&config.numbers)
         && let Err(problems) = config.agi.check(&numbers)
     {

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 
 pub use hours::{HoursOf, HoursSettings};
 pub use problem::{BadConfig, Problem, Severity};
-pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordsKind};
+pub use sections::{AlertSettings, CallsSettings, LogSettings, ReconcileSettings, RecordsKind};
 
 use document::Document;
 
 use crate::agi::AgiSettings;
 use crate::ami::AsteriskSettings;
+use crate::cdr::CdrSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
 use crate::lease::PairSettings;
@@ -40,6 +41,7 @@ pub const SECTIONS: [&str; 14] = [
     "http",
     "agi",
     "recordings",
+    "reconcile",
     "store",
     "pair",
     "alert",
@@ -54,6 +56,8 @@ pub struct Config {
     /// IANA name of the office's time zone; the system's where absent.
     pub time_zone: Option<String>,
     pub asterisk: Vec<AsteriskSettings>,
+    /// Where each of them keeps its call detail records, in the same order.
+    pub cdr: Vec<Option<CdrSettings>>,
     pub crm: Vec<CrmSettings>,
     pub numbers: NumbersSettings,
     pub calls: CallsSettings,
@@ -62,6 +66,7 @@ pub struct Config {
     pub http: HttpSettings,
     pub agi: AgiSettings,
     pub recordings: RecordingsSettings,
+    pub reconcile: ReconcileSettings,
     pub store: store::Settings,
     pub pair: PairSettings,
     pub alert: AlertSettings,
@@ -105,10 +110,13 @@ impl Config {
     }
 
     fn read(document: &mut Document<'_>) -> Self {
+        let time_zone = document.value("time_zone");
+        let (asterisk, cdr) = document.sections_with("asterisk", "cdr").into_iter().unzip();
         let mut config = Self {
             file: PathBuf::new(),
-            time_zone: document.value("time_zone"),
-            asterisk: document.sections("asterisk"),
+            time_zone,
+            asterisk,
+            cdr,
             crm: document.sections("crm"),
             numbers: document.section("numbers"),
             calls: document.section("calls"),
@@ -117,6 +125,7 @@ impl Config {
             http: document.section("http"),
             agi: document.section("agi"),
             recordings: document.section("recordings"),
+            reconcile: document.section("reconcile"),
             store: document.section("store"),
             pair: document.section("pair"),
             alert: document.section("alert"),

@@ -127,3 +127,13 @@ pub struct Forgotten {
     /// (CRM, record id) of what was removed, for telling the CRM.
     pub told: Vec<(String, String)>,
 }
+
+/// A call that was found afterwards in Asterisk's own records.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FoundCall {
+    /// The ids under which it may be known; it is stored only if none of them is, unless `is_known`.
+    pub known_as: Vec<String>,
+    /// It is known, and `records` say how it ended.
+    pub is_known: bool,
+    pub records: Vec<Record>,
+}
