@@ -1,5 +1,7 @@
 //! Everything that can follow from an input, one closed enum; carried out by `daemon`, in order.
 
+use std::sync::Arc;
+
 use super::model::Conversation;
 use super::record::{Amendment, Record};
 use crate::asterisk::{Action, ActionId, PbxId, Text};
@@ -31,7 +33,7 @@ pub struct Change {
     /// Set when the conversation was joined into this other one.
     pub joined_into: Option<String>,
     /// The records that changed, each with a new revision.
-    pub records: Vec<Record>,
+    pub records: Vec<Arc<Record>>,
 }
 
 /// How one click-to-call stands.

@@ -54,6 +54,12 @@ struct Listing {
     channels: Vec<ListedChannel>,
 }
 
+impl Exchange {
+    pub(super) fn is_up(&self) -> bool {
+        self.up
+    }
+}
+
 impl Calls {
     pub(super) fn exchange(&mut self, pbx: PbxId) -> &mut Exchange {
         self.exchanges.entry(pbx).or_default()

@@ -87,7 +87,7 @@ mod tests {
 
     fn line(uniqueid: &str, start: &str) -> Line {
         let start = super::super::columns::local_ms(start).expect("a time");
-        let uniqueid = Some(uniqueid.into()).filter(|id: &Box<str>| !id.is_empty());
+        let uniqueid = (!uniqueid.is_empty()).then(|| uniqueid.into());
         Line { row: Row { uniqueid, start, end: start + 4_000, answer: Some(start + 1_000), ..Row::default() } }
     }
 

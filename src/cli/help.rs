@@ -12,7 +12,7 @@ pub struct Topic {
 }
 
 /// Every command, in the order of the list.
-pub const TOPICS: [Topic; 15] = [
+pub const TOPICS: [Topic; 17] = [
     Topic {
         name: "run",
         synopsis: "run",

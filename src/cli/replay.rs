@@ -100,7 +100,7 @@ impl Playing {
                     for record in change.records {
                         let known = self.newest.get(&record.id);
                         if known.is_none_or(|known| known.revision < record.revision) {
-                            self.newest.insert(record.id.clone(), record);
+                            self.newest.insert(record.id.clone(), std::sync::Arc::unwrap_or_clone(record));
                         }
                     }
                 }

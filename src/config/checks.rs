@@ -123,6 +123,15 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
             };
             found.push(told.at_line(line));
         }
+        for (trunk, other) in &section.peers {
+            let there = config.asterisk.iter().any(|own| own.name == *other);
+            let text = match (there, *other == section.name) {
+                (true, false) => continue,
+                (_, true) => format!("{trunk:?} leads to this exchange itself"),
+                (false, _) => format!("{trunk:?} leads to {other:?}, and there is no [[asterisk]] of that name"),
+            };
+            found.push(Problem::error(&format!("[[asterisk]] {:?} peers", section.name), text).at_line(line));
+        }
         if !names.insert(&section.name) {
             let text = "another [[asterisk]] has this name, too; ids of calls begin with it, so it must be unique";
             found.push(Problem::error(&format!("[[asterisk]] {:?} name", section.name), text).at_line(line));

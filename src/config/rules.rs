@@ -1,8 +1,10 @@
 //! What the configuration means for the core: [`Rules`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Config, RecordsKind};
+use crate::asterisk::PbxId;
 use crate::call::Rules;
 use crate::call::discretion::Discretion;
 use crate::call::hours::Hours;
@@ -24,6 +26,7 @@ impl Config {
                 RecordsKind::PerCall => RecordKind::PerCall,
             },
             pbxs: self.asterisk.iter().map(|section| section.name.clone()).collect(),
+            peers: self.peers(),
             routes: self.routes(),
             keep_variables: self.calls.keep_variables.clone(),
             discretion: Discretion {
@@ -47,6 +50,16 @@ impl Config {
     fn audit_ms(&self) -> u64 {
         let wanted = self.asterisk.iter().map(|section| u64::from(section.audit_s)).filter(|seconds| *seconds > 0);
         wanted.min().unwrap_or(0) * 1000
+    }
+
+    /// Which trunk of which exchange leads to which other one.
+    fn peers(&self) -> BTreeMap<(PbxId, String), PbxId> {
+        let id = |at: usize| PbxId(u16::try_from(at).unwrap_or(u16::MAX));
+        let nth = |name: &str| self.asterisk.iter().position(|section| section.name == name).map(id);
+        let of = self.asterisk.iter().enumerate().flat_map(|(at, section)| {
+            section.peers.iter().filter_map(move |(trunk, other)| Some(((id(at), trunk.clone()), nth(other)?)))
+        });
+        of.collect()
     }
 
     fn routes(&self) -> Vec<Route> {

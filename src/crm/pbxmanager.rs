@@ -87,8 +87,8 @@ pub fn next(told: &Told, record: &Record, form: NumberForm, link: &dyn Fn(&str) 
     let call = ("callUUID", record.id.clone());
     let event = |name, parameters, then| Some(Event { name, parameters, then });
     let Some(start) = told.start else {
+        // Another CRM's by now, or part of another record: this one never heard of it, and need not.
         if record.superseded_by.is_some() {
-            // Nobody there has heard of it, and nobody need.
             return None;
         }
         let then = Told { start: Some(Start::Owned), ..Told::default() };

@@ -335,6 +335,10 @@ impl Reconciler {
         // The first time there was nobody yet who could have missed anything.
         let since_ms = [last.map(|last| last - MARGIN_MS), back_ms.map(|back| now.wall_ms - back)];
         let Some(since_ms) = since_ms.into_iter().flatten().min() else {
+            log::info!(
+                "{}: call detail records are read from now on; `pinconnector reconcile --since` looks further back",
+                exchange.name
+            );
             return self.remember(&key, now.wall_ms);
         };
         match self.compared(exchange, since_ms, true) {

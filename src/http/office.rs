@@ -5,6 +5,7 @@
 //! order only put it into a queue.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
 use serde::Serialize;
@@ -259,7 +260,7 @@ pub struct CrmTook {
 #[derive(Debug)]
 pub enum Happened {
     /// Records changed and are committed (or at least on their way to it).
-    Records(Vec<Record>),
+    Records(Vec<Arc<Record>>),
     /// A click-to-call went on.
     Request(Box<Progress>),
     /// A link came up or went down; also told once at the start, for each.

@@ -2,6 +2,10 @@
 
 #[path = "../scenarios/compare.rs"]
 mod compare;
+mod gaps;
+#[path = "../scenarios/play.rs"]
+mod play;
 mod recorded;
+mod sources;
 #[path = "../traces/mod.rs"]
 mod traces;

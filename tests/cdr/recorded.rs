@@ -103,6 +103,10 @@ fn without_linkedid_and_uniqueid_the_same_calls_are_found() {
     for name in traces::names() {
         let Some(csv) = traces::load(&name).cdr_csv else { continue };
         let all = rows(&csv);
+        if all.iter().any(|row| &*row.application == "ConfBridge") {
+            // Pairs whoever is in it: without ids nothing says who came with whom.
+            continue;
+        }
         let whole = conversations(&all, &Rules::default());
         let answered = |found: &[Found]| {
             found.iter().flat_map(|found| &found.records).filter(|record| record.answered_at.is_some()).count()

@@ -54,7 +54,7 @@ pub fn change(conversation_id: &str, open: bool, records: Vec<Record>) -> Item {
         pbx: "pbx".to_owned(),
         open: open.then(|| conversation(conversation_id)),
         joined_into: None,
-        records,
+        records: records.into_iter().map(std::sync::Arc::new).collect(),
     }))
 }
 

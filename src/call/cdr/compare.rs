@@ -29,11 +29,13 @@ pub fn judge(found: &Found, known: &[Record], wall_ms: i64) -> Verdict {
     if known.is_empty() {
         return if found.records.is_empty() { Verdict::NoCall } else { Verdict::Missing(found.records.clone()) };
     }
+    // What another record took over is no call any more.
+    let known: Vec<Record> = known.iter().filter(|record| record.superseded_by.is_none()).cloned().collect();
     let goes_on = known.iter().any(|record| !record.status.is_final() || record.ended_at.is_none());
     if goes_on || found.records.is_empty() || !known.iter().any(is_unfinished) {
         return Verdict::Present;
     }
-    let mended = mend(found, known, wall_ms);
+    let mended = mend(found, &known, wall_ms);
     if mended.is_empty() { Verdict::Present } else { Verdict::Unfinished(mended) }
 }
 
@@ -57,6 +59,10 @@ fn is_unfinished(record: &Record) -> bool {
 fn mend(found: &Found, known: &[Record], wall_ms: i64) -> Vec<Record> {
     let mut taken = vec![false; known.len()];
     let mut result: Vec<Record> = Vec::new();
+    // The conversation they are in, whatever the rows call it: the client's, where a consultation had one of its own.
+    let conversation = known.iter().find(|record| record.conversation == found.conversation);
+    let conversation = conversation.or(known.iter().find(|record| record.client_number.is_some())).unwrap_or(&known[0]);
+    let (conversation, crm) = (conversation.conversation.clone(), conversation.crm.clone());
     let mut new: Vec<&Record> = Vec::new();
     for own in &found.records {
         let phones = |record: &Record| (record.extension.clone(), record.phone.clone());
@@ -64,7 +70,11 @@ fn mend(found: &Found, known: &[Record], wall_ms: i64) -> Vec<Record> {
         match same.or_else(|| (0..known.len()).find(|at| !taken[*at] && phones(&known[*at]) == (None, None))) {
             Some(at) => {
                 taken[at] = true;
-                result.push(ended_as(&known[at], own));
+                let mut record = ended_as(&known[at], own);
+                if record.conversation != conversation && own.transferred_from.is_some() {
+                    join(&mut record, own, &conversation);
+                }
+                result.push(record);
             }
             None => new.push(own),
         }
@@ -84,13 +94,11 @@ fn mend(found: &Found, known: &[Record], wall_ms: i64) -> Vec<Record> {
         record.total_seconds = record.ended_at.map(|ended| Span(ended.0 - record.started_at.0));
         result.push(record);
     }
-    // The conversation they are in, whatever the rows call it.
-    let conversation = known[0].conversation.clone();
     for own in new {
         let nth: u32 = own.id.rsplit_once('-').and_then(|(_, n)| n.parse().ok()).unwrap_or(1);
         let id = format!("{conversation}-{}", FIRST_N_FOUND - 1 + nth);
         if known.iter().all(|record| record.id != id) {
-            result.push(Record { id, conversation: conversation.clone(), crm: known[0].crm.clone(), ..own.clone() });
+            result.push(Record { id, conversation: conversation.clone(), crm: crm.clone(), ..own.clone() });
         }
     }
     lead_with_one(&mut result);
@@ -155,12 +163,36 @@ fn ended_as(seen: &Record, rows: &Record) -> Record {
     record
 }
 
-/// The one answered first leads, else the one that did.
+/// A consultation became a transfer while nobody listened: its record is one of the client's conversation.
+fn join(record: &mut Record, rows: &Record, conversation: &str) {
+    conversation.clone_into(&mut record.conversation);
+    record.direction = rows.direction;
+    for (own, rows) in [
+        (&mut record.client_number, &rows.client_number),
+        (&mut record.client_number_normalized, &rows.client_number_normalized),
+        (&mut record.client_name, &rows.client_name),
+        (&mut record.from, &rows.from),
+        (&mut record.to, &rows.to),
+        (&mut record.did, &rows.did),
+        (&mut record.trunk, &rows.trunk),
+        (&mut record.crm, &rows.crm),
+    ] {
+        own.clone_from(rows);
+    }
+}
+
+/// In each conversation the one answered first leads, else the one that did.
 fn lead_with_one(records: &mut [Record]) {
-    let answered =
-        records.iter().enumerate().filter_map(|(at, record)| Some((record.answered_at?, at))).min().map(|(_, at)| at);
-    let lead = answered.or_else(|| records.iter().position(|record| record.lead)).unwrap_or(0);
-    for (at, record) in records.iter_mut().enumerate() {
-        record.lead = at == lead;
+    let mut conversations: Vec<String> = records.iter().map(|record| record.conversation.clone()).collect();
+    conversations.sort_unstable();
+    conversations.dedup();
+    for conversation in conversations {
+        let own = || records.iter().enumerate().filter(|(_, record)| record.conversation == conversation);
+        let answered = own().filter_map(|(at, record)| Some((record.answered_at?, at))).min().map(|(_, at)| at);
+        let led = own().find(|(_, record)| record.lead).map(|(at, _)| at);
+        let lead = answered.or(led).or_else(|| own().next().map(|(at, _)| at));
+        for (at, record) in records.iter_mut().enumerate().filter(|(_, record)| record.conversation == conversation) {
+            record.lead = Some(at) == lead;
+        }
     }
 }

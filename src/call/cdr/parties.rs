@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Disposition, Row};
-use crate::asterisk::ChannelName;
+use crate::asterisk::{ChannelName, PbxId};
 use crate::call::channels::caller_number;
 use crate::call::model::{Fate, Ms, Party, PhoneKey};
 use crate::call::record::Direction;
@@ -17,6 +17,8 @@ const MAX_NESTING: usize = 16;
 pub struct Reading<'a> {
     pub rows: Vec<&'a Row>,
     pub rules: &'a Rules,
+    /// Whose rows they are.
+    pbx: PbxId,
     /// The row of the channel that began it.
     pub root: usize,
     pub direction: Option<Direction>,
@@ -41,10 +43,12 @@ pub struct Attempt<'a> {
 
 impl<'a> Reading<'a> {
     /// Reads rows that stand in order of time. `None` if no channel of a party is among them.
-    pub fn new(rows: Vec<&'a Row>, rules: &'a Rules) -> Option<Self> {
+    pub fn new(rows: Vec<&'a Row>, rules: &'a Rules, pbx: &str) -> Option<Self> {
+        let pbx = rules.pbxs.iter().position(|name| name == pbx).unwrap_or_default();
         let mut reading = Self {
             rows,
             rules,
+            pbx: PbxId(u16::try_from(pbx).unwrap_or(u16::MAX)),
             root: 0,
             direction: None,
             caller: None,
@@ -62,6 +66,23 @@ impl<'a> Reading<'a> {
 
     pub fn party(&self, name: &ChannelName) -> Option<Party> {
         self.rules.party(name)
+    }
+
+    /// The far end of a conversation of another exchange of ours, which tells of it.
+    pub fn comes_from_peer(&self) -> bool {
+        let trunk = self.party(&self.root().channel);
+        matches!(trunk, Some(Party::Trunk(trunk)) if self.rules.peer(self.pbx, &trunk).is_some())
+    }
+
+    /// Whose channel was called: through a trunk between two of ours, somebody's extension there.
+    fn called(&self, channel: &ChannelName) -> Option<Party> {
+        match self.party(channel)? {
+            Party::Trunk(trunk) if self.rules.peer(self.pbx, &trunk).is_some() => {
+                let there = self.rules.extension_at_peer(self.pbx, &trunk, self.number_called(channel).as_deref());
+                Some(there.map_or(Party::Trunk(trunk), Party::Extension))
+            }
+            party => Some(party),
+        }
     }
 
     /// The conversations a client began: more than one where an attended transfer joined two clients.
@@ -106,7 +127,7 @@ impl<'a> Reading<'a> {
     fn dials_outside(&self, channel: &ChannelName) -> bool {
         let asked = self.rows.iter().filter(|row| self.asked_by(row, channel));
         asked.into_iter().filter(|row| !row.is_meeting()).any(|row| {
-            matches!(self.party(&row.destination_channel), Some(Party::Trunk(_)))
+            matches!(self.called(&row.destination_channel), Some(Party::Trunk(_)))
                 || (row.destination_channel.as_str().is_empty()
                     && self.named(row).any(|(key, _)| matches!(key, PhoneKey::Outside(_))))
         })
@@ -160,7 +181,7 @@ impl<'a> Reading<'a> {
             self.direction = Some(Direction::Outgoing);
             for row in asked {
                 // One trunk after another is tried for the same customer.
-                if !row.is_meeting() && matches!(self.party(&row.destination_channel), Some(Party::Trunk(_))) {
+                if !row.is_meeting() && matches!(self.called(&row.destination_channel), Some(Party::Trunk(_))) {
                     self.clients.insert(row.destination_channel.as_str());
                 }
             }
@@ -171,7 +192,7 @@ impl<'a> Reading<'a> {
     }
 
     fn reaches_extension(&self, row: &Row) -> bool {
-        match self.party(&row.destination_channel) {
+        match self.called(&row.destination_channel) {
             Some(Party::Extension(_)) => !row.is_meeting() && !row.runs(&["ParkedCall", "Page"]),
             Some(Party::Local) => row.runs(&["Dial", "Queue", "FollowMe"]),
             _ => row.destination_channel.as_str().is_empty() && self.named(row).next().is_some(),
@@ -192,7 +213,10 @@ impl<'a> Reading<'a> {
         targets.into_iter().filter_map(|target| {
             let key = match self.party(&target.channel)? {
                 Party::Extension(extension) => PhoneKey::Extension(extension),
-                Party::Trunk(_) => PhoneKey::Outside(target.number?),
+                Party::Trunk(trunk) => match self.rules.extension_at_peer(self.pbx, &trunk, target.number.as_deref()) {
+                    Some(there) => PhoneKey::Extension(there),
+                    None => PhoneKey::Outside(target.number?),
+                },
                 Party::Local => return None,
             };
             Some((key, target.channel))
@@ -281,7 +305,7 @@ impl<'a> Reading<'a> {
         if self.is_client(dest) || self.is_caller(dest) {
             return None;
         }
-        let phone = match self.party(dest)? {
+        let phone = match self.called(dest)? {
             Party::Extension(extension) => PhoneKey::Extension(extension),
             Party::Trunk(_) => {
                 let number = self.number_called(dest).or_else(|| {

@@ -1,6 +1,7 @@
 //! Makes a conversation of its rows, as if it had been listened to, and records of that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::parties::{Attempt, Reading};
 use super::{Disposition, Row};
@@ -73,7 +74,9 @@ fn story(pbx: &str, rows: &[&Row], several: bool, rules: &Rules, wall_ms: i64) -
         }
     };
     let known_as = ids.into_iter().map(|id| format!("{pbx}-{id}")).collect();
-    let records = Reading::new(rows.to_vec(), rules).map(|reading| Telling::new(&reading, pbx, &id).records(wall_ms));
+    let records = Reading::new(rows.to_vec(), rules, pbx)
+        .filter(|reading| !reading.comes_from_peer())
+        .map(|reading| Telling::new(&reading, pbx, &id).records(wall_ms));
     let records = records.unwrap_or_default();
     Some(Found { conversation: id, known_as, began: Moment(began), ended: Moment(ended), records })
 }
@@ -114,7 +117,8 @@ impl<'a> Telling<'a> {
         if self.conversation.direction.is_none() && !self.refused_number() {
             return Vec::new();
         }
-        let mut records = render::changed(&mut self.conversation, self.reading.rules, wall_ms);
+        let changed = render::changed(&mut self.conversation, self.reading.rules, wall_ms);
+        let mut records: Vec<Record> = changed.into_iter().map(Arc::unwrap_or_clone).collect();
         for record in &mut records {
             record.source = Source::Cdr;
             // Who hung up stands in no row; a transfer says who gave the call away.
@@ -269,7 +273,9 @@ impl<'a> Telling<'a> {
                 let blind = sent_on
                     && (until - NEXT_MS..=until + NEXT_MS).contains(&other.started)
                     && other.started > phone.started;
-                if takes_over && (attended || blind) && !between(until - NEXT_MS, at.max(until)) {
+                // A consultation that never reached the client was none of his.
+                let apart = consulted.is_some() && !self.meets_client(taker);
+                if takes_over && !apart && (attended || blind) && !between(until - NEXT_MS, at.max(until)) {
                     let kind = if attended { TransferKind::Attended } else { TransferKind::Blind };
                     pairs.push((giver, taker, kind));
                 }
@@ -612,7 +618,8 @@ fn visit(rows: &[&Row], phones: &[Phone], row: &Row) -> Option<QueueVisit> {
     let in_it = || phones.iter().filter(|phone| phone.queue.as_ref() == Some(&name));
     let answered = in_it().filter_map(|phone| phone.answered).min();
     let rang = in_it().any(|phone| phone.rang);
-    Some(QueueVisit { name, joined, left: Some(answered.unwrap_or(left)), answered, status: None, rang })
+    let left = Some(answered.unwrap_or(left));
+    Some(QueueVisit { name, joined, left, answered, status: None, rang, waited_before: 0 })
 }
 
 fn voicemail(row: &Row) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Calls that were found afterwards in Asterisk's own records.
 
+use std::sync::Arc;
+
 use rusqlite::OptionalExtension;
 
 use super::Database;
@@ -22,7 +24,7 @@ impl Database {
             for call in calls {
                 if self.is_news(call)? {
                     for record in &call.records {
-                        self.save_record(&mut record.clone(), 0, writing)?;
+                        self.save_record(&mut Arc::new(record.clone()), 0, writing)?;
                     }
                     saved += 1;
                 }
@@ -41,7 +43,8 @@ impl Database {
             }
         }
         for record in &call.records {
-            if self.record(&record.id)?.is_some_and(|stored| stored.revision >= record.revision) {
+            let stored = self.record(&record.id)?;
+            if stored.is_some_and(|stored| !call.is_known || stored.revision >= record.revision) {
                 return Ok(false);
             }
         }

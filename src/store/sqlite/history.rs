@@ -1,5 +1,7 @@
 //! Writing calls and open conversations.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::{Database, signed, unsigned};
@@ -68,16 +70,16 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn save_record(&self, record: &mut Record, delivered: u64, writing: Writing) -> Result<(), StoreError> {
+    pub fn save_record(&self, record: &mut Arc<Record>, delivered: u64, writing: Writing) -> Result<(), StoreError> {
         let stored = self.stored(&record.id)?;
         if let Some(stored) = &stored {
             if stored.amended
                 && let Some(known) = self.record(&record.id)?
             {
-                carry_over(&known, record);
+                carry_over(&known, Arc::make_mut(record));
             }
             if record.revision <= stored.revision {
-                record.revision = stored.revision + 1;
+                Arc::make_mut(record).revision = stored.revision + 1;
             }
         }
         let first_missed = is_to_settle(record) && record.follow_up == Some(FollowUp::Open);
@@ -85,7 +87,7 @@ impl Database {
             // The client was reached while this conversation was still going on elsewhere.
             let follow_up =
                 if direction == Direction::Incoming { FollowUp::ClientGotThrough } else { FollowUp::CalledBack };
-            record.amend(&Amendment::FollowUp { follow_up, call: Some(call), at }, writing.at_ms);
+            Arc::make_mut(record).amend(&Amendment::FollowUp { follow_up, call: Some(call), at }, writing.at_ms);
         }
         let weight = weigh(record);
         let weighed_before = stored.as_ref().map_or(0, |s| s.weighed);
