@@ -372,6 +372,8 @@ pub struct Conversation {
     pub from: Option<String>,
     pub to: Option<String>,
     pub did: Option<String>,
+    /// The caller's number as the last dialled trunk got it, until the call was answered.
+    pub presented: Option<String>,
     pub trunk: Option<String>,
     /// The extension that started it.
     pub caller_extension: Option<String>,
@@ -461,6 +463,7 @@ impl Conversation {
             from: None,
             to: None,
             did: None,
+            presented: None,
             trunk: None,
             caller_extension: None,
             // Most calls have two channels and one phone; a vector left to itself would take room for four.

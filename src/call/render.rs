@@ -253,6 +253,7 @@ impl View<'_> {
             from: c.from.clone(),
             to: c.to.clone(),
             did: c.did.clone(),
+            presented: c.presented.clone().filter(|_| self.direction == Direction::Outgoing),
             extension: None,
             phone: None,
             trunk: c.trunk.clone(),

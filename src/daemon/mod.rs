@@ -12,6 +12,7 @@ pub mod control;
 pub mod couriers;
 pub mod crm_orders;
 pub mod dialplan;
+pub mod figures;
 pub mod heartbeat;
 pub mod history;
 pub mod links;
@@ -53,6 +54,7 @@ use call_state::CallState;
 use couriers::Couriers;
 use crm_orders::CrmOrders;
 use dialplan::Dialplan;
+use figures::Depths;
 use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
@@ -245,6 +247,7 @@ impl Service {
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
+        let heard_depth = heard.clone();
         let (told, told_receiver) = bounded(queues::TOLD.capacity);
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
@@ -287,7 +290,17 @@ impl Service {
         }
         drop(heard_sender);
         let (question_sender, questions) = bounded(queues::QUESTIONS.capacity);
+        let mut depths = Depths::default();
+        depths.add_receiver("heard", queues::HEARD.capacity * config.asterisk.len(), &heard_depth);
+        depths.add("told", queues::TOLD, &told);
+        depths.add("saves", queues::SAVES, &inputs);
+        depths.add("outcomes", queues::OUTCOMES, &outcomes);
+        if let Some(recordings) = &recordings {
+            depths.add("recorded", queues::RECORDED, &recordings.told);
+        }
         let window = Window {
+            agi: dialplan.as_ref().map(Dialplan::counters),
+            depths,
             told: told.clone(),
             keeper: inputs.clone(),
             questions: question_sender,
