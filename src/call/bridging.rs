@@ -15,6 +15,8 @@ pub(crate) enum BridgeKind {
     Talk,
     /// Parking and the like: those in it do not hear each other.
     Holding,
+    /// Agents wait in it for clients.
+    Pool,
     Conference,
 }
 
@@ -27,7 +29,7 @@ pub(crate) struct Bridge {
 impl BridgeKind {
     fn new(technology: &str, creator: &str) -> Self {
         if technology == "holding_bridge" {
-            Self::Holding
+            if creator == "AgentPool" { Self::Pool } else { Self::Holding }
         } else if technology == "softmix" && creator.eq_ignore_ascii_case("ConfBridge") {
             // A three-way talk made by a feature is softmix, too, but nobody's conference.
             Self::Conference
@@ -65,7 +67,11 @@ impl Calls {
         if consults {
             key = self.split_consultation(pbx, key, &leg.uniqueid);
         }
-        self.enter(pbx, key, bridge, BridgeKind::new(technology, creator), &leg.uniqueid);
+        let kind = BridgeKind::new(technology, creator);
+        if kind == BridgeKind::Pool {
+            key = self.back_to_pool(pbx, key, &leg.uniqueid);
+        }
+        self.enter(pbx, key, bridge, kind, &leg.uniqueid);
     }
 
     /// Puts a channel into a bridge and draws the conclusions.
@@ -82,6 +88,7 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         if let Some(channel) = conversation.channel_mut(uniqueid) {
             channel.bridge = Some(bridge.as_str().to_owned());
+            channel.pooled |= kind == BridgeKind::Pool;
             // Whoever is in a bridge has answered, even if nobody said so; Local halves of consultations have not.
             if !channel.is_local() {
                 if channel.ring_from.is_some() {
@@ -178,7 +185,7 @@ impl Calls {
         while let Some(here) = bridges.get(at).cloned() {
             at += 1;
             let Some(entry) = self.bridges.get(&(pbx, here)) else { continue };
-            if entry.kind == BridgeKind::Holding {
+            if matches!(entry.kind, BridgeKind::Holding | BridgeKind::Pool) {
                 continue;
             }
             for uniqueid in &entry.members {
@@ -248,9 +255,14 @@ impl Calls {
         let (main, other) = self.main_of(*first, *second);
         let giver = self.attended_giver(main, other);
         let joiner = self.joiner(other);
+        if let Some((uniqueid, extension)) = &joiner
+            && self.lend(pbx, main, other, uniqueid, extension)
+        {
+            return true;
+        }
         self.join(main, other, giver);
         if let Some((uniqueid, extension)) = joiner {
-            self.takes_part(main, &uniqueid, &extension);
+            self.takes_part(main, &uniqueid, &extension, None);
         }
         true
     }
@@ -268,7 +280,7 @@ impl Calls {
         let joiner = self.joiner(other);
         self.join(client, other, None);
         if let Some((uniqueid, extension)) = joiner {
-            self.takes_part(client, &uniqueid, &extension);
+            self.takes_part(client, &uniqueid, &extension, None);
         }
         true
     }
@@ -284,9 +296,16 @@ impl Calls {
         Some((channel.uniqueid.clone(), extension))
     }
 
-    /// An extension that came into a conversation by its own call is a phone of it.
-    pub(super) fn takes_part(&mut self, key: Key, uniqueid: &Uniqueid, extension: &str) -> Option<usize> {
-        let phone = self.phone(key, PhoneKey::Extension(extension.to_owned()), None)?;
+    /// An extension that came into a conversation by its own call is a phone of it; `via`: the Local channel it was asked
+    /// through.
+    pub(super) fn takes_part(
+        &mut self,
+        key: Key,
+        uniqueid: &Uniqueid,
+        extension: &str,
+        via: Option<&Uniqueid>,
+    ) -> Option<usize> {
+        let phone = self.phone(key, PhoneKey::Extension(extension.to_owned()), via)?;
         let conversation = self.conversation_mut(key);
         if let Some(channel) = conversation.channel_mut(uniqueid) {
             channel.phone = Some(phone);

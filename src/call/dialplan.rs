@@ -2,7 +2,7 @@
 //!
 //! Rests on Newexten and VarSet (class `dialplan`); without them the same calls come out with less detail.
 
-use super::model::{Channel, Fate, Menu, QueueVisit, Role, Stage, UnplacedDial};
+use super::model::{Channel, Fate, Menu, Role, Stage, UnplacedDial};
 use super::record::{Direction, StepKind, step};
 use super::{Calls, Key};
 use crate::asterisk::channel::Half;
@@ -114,11 +114,9 @@ impl Calls {
                 conversation.stage = Stage::Queue;
                 let standing = conversation.queue.as_ref().is_some_and(|q| q.name == name && q.left.is_none());
                 if !standing {
-                    conversation.leave_queue_behind(&name);
                     // QueueCallerJoin says when he got in; a refusal (JOINEMPTY, FULL) sends none, and class `agent` may
                     // not be ours.
-                    conversation.queue =
-                        Some(QueueVisit { name, joined: wall, left: None, answered: None, status: None, rang: false });
+                    conversation.enter_queue(&name, wall);
                 }
                 self.touch(key);
             }
@@ -159,6 +157,9 @@ impl Calls {
         let wall = self.wall();
         let Some(key) = self.known(pbx, &leg.uniqueid) else { return };
         let conversation = self.conversation_mut(key);
+        if let Some(channel) = conversation.channel_mut(&leg.uniqueid) {
+            channel.pressed_key = Some(wall);
+        }
         if conversation.channel(&leg.uniqueid).is_some_and(leads)
             && let Some(menu) = conversation.menu.as_mut().filter(|m| m.open)
             && menu.heard.len() < MAX_KEYS

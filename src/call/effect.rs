@@ -16,6 +16,9 @@ pub enum Effect {
     Ask { pbx: PbxId, action_id: ActionId, action: Action },
     /// Ask Asterisk after everything before it in the list is committed (an Originate must not outrun its record).
     AskAfterCommit { pbx: PbxId, action_id: ActionId, action: Action },
+    /// What happened while the link to this exchange was down is settled as far as Asterisk still knows; what only its call
+    /// detail records know can be looked for once everything before this is committed.
+    Resynced { pbx: PbxId },
     /// Tell whoever waits for this click-to-call how it stands.
     Progress(Box<Progress>),
 }

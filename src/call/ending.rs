@@ -3,7 +3,7 @@
 //! Rests on HangupRequest (the first one is of the party that hung up), VarSet MIXMONITOR_FILENAME, MixMonitorStart and
 //! Stop, and Cdr (only for the recording's name: its disposition does not tell a person from a machine).
 
-use super::model::{Channel, Conversation, Fate, RecordingRun, Role, Stage};
+use super::model::{Channel, Conversation, Fate, Phone, RecordingRun, Role, Stage};
 use super::record::{Direction, EndedBy, Reason, StepKind, step};
 use super::resync::Identified;
 use super::{Calls, Deadline, Key};
@@ -43,7 +43,10 @@ impl Calls {
     pub(super) fn finish(&mut self, key: Key) {
         let wall = self.wall();
         let linger_ms = self.rules.linger_ms;
-        let acted = self.exchanges.get(&self.conversation(key).pbx_id).and_then(|e| e.acted_at);
+        let conversation = self.conversation(key);
+        let acted = self.exchanges.get(&conversation.pbx_id).and_then(|e| e.acted_at);
+        let guest = conversation.consulting.as_ref().and_then(|guest| self.channel(conversation.pbx_id, guest));
+        let went_back = guest.is_some_and(|(_, guest)| guest.is_live());
         let conversation = self.conversation_mut(key);
         conversation.ended = Some(wall);
         for index in 0..conversation.phones.len() {
@@ -61,6 +64,10 @@ impl Calls {
             queue.left.get_or_insert(wall);
         }
         conversation.ended_by = ended_by(conversation, acted);
+        // By feature code (`atxferabort`) the transferer just goes back to his client.
+        if went_back && conversation.ended_by == Some(EndedBy::Pbx) && conversation.was_answered() {
+            conversation.ended_by = Some(EndedBy::Us);
+        }
         // A transfer nobody was tried for: the giver knows at least what he dialled.
         if let Some(transfer) = conversation.pending_transfer.take()
             && let Some(giver) = transfer.from_phone.and_then(|i| conversation.phones.get_mut(i))
@@ -191,7 +198,7 @@ fn base_name(file: &str) -> &str {
 }
 
 /// A user field may hold anything: only what looks like a sound file is one.
-fn is_recording(file: &str) -> bool {
+pub(super) fn is_recording(file: &str) -> bool {
     const SOUNDS: [&str; 14] =
         ["wav", "wav49", "mp3", "ogg", "opus", "gsm", "ulaw", "alaw", "sln", "sln16", "g722", "g729", "flac", "m4a"];
     base_name(file)
@@ -214,16 +221,35 @@ fn first_request<'a>(channels: impl Iterator<Item = &'a Channel>, from: i64, unt
         .map(|(_, side)| side)
 }
 
+/// Since when the talk of this phone that ended at `until` went on: a request to hang up in it ended it, however slowly.
+fn talk_began(phone: &Phone, until: i64) -> i64 {
+    phone.talks.last().filter(|(_, end)| *end == until).map_or(until - TOGETHER_MS, |(from, _)| *from)
+}
+
+/// Whose channel was gone before the talk was over did not end it.
+fn was_there(channel: &Channel, until: i64) -> bool {
+    channel.hung_up.is_none_or(|at| at >= until - TOGETHER_MS)
+}
+
+/// Nobody asked to hang up, and somebody pressed a key just then: the feature code that ends a talk.
+fn feature_code<'a>(channels: impl Iterator<Item = &'a Channel>, from: i64, until: i64) -> Option<EndedBy> {
+    channels.filter(|c| c.pressed_key.is_some_and(|at| (from..=until).contains(&at))).map(side).next()
+}
+
 /// Who ended the whole conversation.
 fn ended_by(conversation: &Conversation, acted: Option<i64>) -> Option<EndedBy> {
     let end = conversation.ended?;
     if conversation.lost {
         return conversation.restarted.then_some(EndedBy::Pbx);
     }
-    let last_talk = conversation.phones.iter().filter_map(|p| p.talk_until).max();
+    let last_talk = conversation.phones.iter().filter_map(|p| Some((p.talk_until?, p))).max_by_key(|(until, _)| *until);
     let parties = conversation.channels.iter();
     let found = match last_talk {
-        Some(talk) if end - talk <= WITH_THE_TALK_MS => first_request(parties, talk - TOGETHER_MS, end),
+        Some((talk, phone)) if end - talk <= WITH_THE_TALK_MS => {
+            let parties = parties.filter(|c| was_there(c, talk));
+            first_request(parties.clone(), talk_began(phone, talk), end)
+                .or_else(|| feature_code(parties, talk - TOGETHER_MS, talk))
+        }
         // After the last talk, or without one, only who called can end it; what rings is called off.
         _ => first_request(
             parties.filter(|c| c.is_client || matches!(c.role, Role::Caller | Role::Originated)),
@@ -248,10 +274,11 @@ pub(super) fn talk_ended_by(conversation: &Conversation, index: usize) -> Option
     let parties = conversation
         .channels
         .iter()
-        .filter(|c| c.phone == Some(index) || c.is_client || matches!(c.role, Role::Caller | Role::Originated));
+        .filter(|c| c.phone == Some(index) || c.is_client || matches!(c.role, Role::Caller | Role::Originated))
+        .filter(|c| was_there(c, until));
     let together = until - TOGETHER_MS..=until + TOGETHER_MS;
     let by_guest = conversation.guest_asked_hangup.is_some_and(|at| together.contains(&at)).then_some(EndedBy::Us);
-    first_request(parties, *together.start(), *together.end()).or(by_guest).or(phone.ended_by).or_else(|| {
+    first_request(parties, talk_began(phone, until), *together.end()).or(by_guest).or(phone.ended_by).or_else(|| {
         let with_the_end = conversation.ended.is_some_and(|end| end - until <= WITH_THE_TALK_MS);
         if with_the_end { conversation.ended_by } else { Some(EndedBy::Pbx) }
     })

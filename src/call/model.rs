@@ -74,6 +74,8 @@ pub struct Channel {
     pub up_at: Option<Ms>,
     /// The party behind the channel asked to hang up, and as which of all such requests.
     pub asked_hangup: Option<(Ms, u64)>,
+    /// When the party behind it last pressed a key, where we may hear that (`DTMFEnd`).
+    pub pressed_key: Option<Ms>,
     pub hung_up: Option<Ms>,
     pub cause: Option<u16>,
     pub dial_end: Option<DialEnd>,
@@ -82,6 +84,8 @@ pub struct Channel {
     /// Somebody took its call by pickup.
     pub picked_up: bool,
     pub bridge: Option<String>,
+    /// An agent's who waits on the line for clients (`AgentLogin`).
+    pub pooled: bool,
     /// The other half of a Local pair.
     #[serde(with = "uniqueid_option")]
     pub local_peer: Option<Uniqueid>,
@@ -114,15 +118,18 @@ impl Channel {
 
     /// The phone behind it turned the call away by itself.
     ///
-    /// Cause 19 is both "no answer" and what SIP 480 becomes: it counts only where the phone itself asked for the end
-    /// or refused without ringing (chan_sip says DialEnd BUSY instead). Cause 17 and 21 never come from a time-out.
+    /// A phone that refuses asks for the end itself (chan_sip says DialEnd BUSY instead). The cause alone does not tell: 19 is
+    /// "no answer", too, and a Dial that hangs up hands the 17 or 21 of one phone on to those that still rang.
     pub fn refused(&self) -> bool {
         if self.up_at.is_some() || self.picked_up || self.forwarded {
             return false;
         }
+        // Should its HangupRequest be lost: who never rang cannot have rung out.
+        let by_itself =
+            self.asked_hangup.is_some() || (self.ring_from.is_none() && self.dial_end != Some(DialEnd::Cancel));
         match self.cause {
-            Some(17 | 21) => true,
-            Some(19) => self.asked_hangup.is_some() || self.ring_from.is_none() || self.dial_end == Some(DialEnd::Busy),
+            Some(17 | 21) => by_itself || matches!(self.dial_end, None | Some(DialEnd::Busy)),
+            Some(19) => by_itself || self.dial_end == Some(DialEnd::Busy),
             _ => self.dial_end == Some(DialEnd::Busy),
         }
     }
@@ -158,7 +165,7 @@ impl From<DialStatus> for DialEnd {
 }
 
 /// Which phone a record is about.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PhoneKey {
     Extension(String),
@@ -277,6 +284,9 @@ pub struct QueueVisit {
     pub status: Option<String>,
     /// A phone rang for him in it.
     pub rang: bool,
+    /// How long he stood in it before, where it let him go and the dialplan put him in again.
+    #[serde(default)]
+    pub waited_before: i64,
 }
 
 /// A click-to-call of ours.
@@ -391,6 +401,8 @@ pub struct Conversation {
     #[serde(with = "uniqueid_option")]
     pub consulting: Option<Uniqueid>,
     pub is_consultation: bool,
+    /// It came over a trunk from another exchange of ours, whose conversation it is the far end of.
+    pub told_by_peer: bool,
     /// The transferer hung up: his channel is not of this conversation.
     #[serde(default)]
     pub guest_asked_hangup: Option<Ms>,
@@ -469,6 +481,7 @@ impl Conversation {
             pending_transfer: None,
             consulting: None,
             is_consultation: false,
+            told_by_peer: false,
             guest_asked_hangup: None,
             click: None,
             recordings: Vec::new(),

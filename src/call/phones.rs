@@ -72,6 +72,7 @@ impl Calls {
             let (id, order) = conversation.take_id();
             let mut phone = Phone::new(id, order, None, started);
             phone.named_by = Some(one.clone());
+            phone.queue = conversation.queue.as_ref().filter(|q| q.left.is_none()).map(|q| q.name.clone());
             conversation.phones.push(phone);
         }
     }

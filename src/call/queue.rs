@@ -26,9 +26,7 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         conversation.stage = Stage::Queue;
         conversation.agi_runs = false;
-        conversation.leave_queue_behind(queue);
-        conversation.queue =
-            Some(QueueVisit { name: queue.to_owned(), joined, left: None, answered: None, status: None, rang: false });
+        conversation.enter_queue(queue, joined);
         self.touch(key);
     }
 
@@ -82,12 +80,19 @@ impl Calls {
 }
 
 impl super::Conversation {
-    /// The client goes on to another queue; how long he waited in this one stays on its records.
-    pub(super) fn leave_queue_behind(&mut self, next: &str) {
-        if let Some(left) = self.queue.take().filter(|q| q.name != next)
-            && self.past_queues.len() < MAX_QUEUES
-        {
+    /// The client stands in this queue now. How long he waited in another one stays on its records; where he was in this one
+    /// before (a dialplan that goes round), he waits on.
+    pub(super) fn enter_queue(&mut self, name: &str, joined: i64) {
+        if let Some(left) = self.queue.take() {
+            if self.past_queues.len() == MAX_QUEUES {
+                self.past_queues.remove(0);
+            }
             self.past_queues.push(left);
         }
+        let known = self.past_queues.iter().position(|q| q.name == name).map(|at| self.past_queues.remove(at));
+        let (waited_before, rang) =
+            known.map_or((0, false), |q| (q.waited_before + q.left.map_or(0, |left| (left - q.joined).max(0)), q.rang));
+        let name = name.to_owned();
+        self.queue = Some(QueueVisit { name, joined, left: None, answered: None, status: None, rang, waited_before });
     }
 }

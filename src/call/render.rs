@@ -71,6 +71,10 @@ fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, change
 
 /// The records as they stand, revision 0.
 fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
+    // The exchange that called tells of it; unless a transfer has put a conversation of ours into this one.
+    if conversation.told_by_peer && conversation.published.is_empty() {
+        return Vec::new();
+    }
     let refused = ending::refused_direction(conversation, |number| rules.numbers.is_extension(number));
     if refused.is_some() && conversation.phoneless.is_none() {
         let (id, _) = conversation.next_id();
@@ -80,6 +84,12 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
     if rules.records == RecordKind::PerCall && conversation.only_id.is_none() {
         let first = conversation.phones.iter().min_by_key(|p| p.order).map(|p| p.id.clone());
         conversation.only_id = conversation.phoneless.clone().or(first);
+    }
+    // Known once the number and the queue are; the queue is the one he came to first.
+    if direction == Direction::Incoming {
+        let queue = conversation.past_queues.first().or(conversation.queue.as_ref()).map(|queue| queue.name.as_str());
+        conversation.outside_hours =
+            rules.hours.is_outside(conversation.pbx_id, conversation.born, conversation.did.as_deref(), queue);
     }
     let conversation = &*conversation;
     let crm = conversation.crm.clone().or_else(|| rules.route(conversation));
@@ -299,7 +309,7 @@ impl View<'_> {
     fn waited(&self, record: &mut Record, queue: &QueueVisit) {
         record.queue = Some(queue.name.clone());
         let until = queue.answered.or(queue.left).or(self.conversation.ended);
-        record.wait_seconds = until.map(|until| Span((until - queue.joined).max(0)));
+        record.wait_seconds = until.map(|until| Span(queue.waited_before + (until - queue.joined).max(0)));
     }
 
     /// What follows from the other fields.
@@ -320,14 +330,14 @@ impl View<'_> {
     /// Rings that are over; one that goes on would change the record every time it is looked at.
     fn ring_ms(&self, index: usize) -> Option<i64> {
         let c = self.conversation;
-        let over: i64 = c
+        // A phone may be several devices, which ring at once.
+        let over = c
             .channels
             .iter()
             .filter(|channel| channel.decides == Some(index))
-            .filter_map(|channel| Some((channel.ring_until? - channel.ring_from?).max(0)))
-            .sum();
+            .filter_map(|channel| Some((channel.ring_from?, channel.ring_until?)));
         let rang = c.phones[index].rang;
-        rang.then_some(over + c.phones[index].ring_ms)
+        rang.then(|| union(over.collect()) + c.phones[index].ring_ms)
     }
 
     fn status(&self, index: usize) -> Status {
@@ -508,16 +518,19 @@ impl View<'_> {
 
     /// The time the client was with any person, each moment counted once.
     fn union_of_talks(&self) -> i64 {
-        let mut spans: Vec<(i64, i64)> =
-            self.conversation.phones.iter().flat_map(|p| p.talks.iter().copied()).collect();
-        spans.sort_unstable();
-        let (mut total, mut reached) = (0, i64::MIN);
-        for (from, until) in spans {
-            total += (until - from.max(reached)).max(0);
-            reached = reached.max(until);
-        }
-        total
+        union(self.conversation.phones.iter().flat_map(|p| p.talks.iter().copied()).collect())
     }
+}
+
+/// How long these spans last, each moment counted once.
+fn union(mut spans: Vec<(i64, i64)>) -> i64 {
+    spans.sort_unstable();
+    let (mut total, mut reached) = (0, i64::MIN);
+    for (from, until) in spans {
+        total += (until - from.max(reached)).max(0);
+        reached = reached.max(until);
+    }
+    total
 }
 
 fn by_fate(fate: Fate) -> Status {

@@ -188,7 +188,7 @@ impl Calls {
         let from = from.and_then(|i| conversation.phones.get(i)?.key.as_ref().map(|k| k.name().to_owned()));
         let Some(channel) = conversation.channel(picker) else { return };
         let Some(extension) = channel.extension().map(str::to_owned) else { return };
-        if let Some(phone) = self.takes_part(main, picker, &extension) {
+        if let Some(phone) = self.takes_part(main, picker, &extension, None) {
             let conversation = self.conversation_mut(main);
             let first = conversation.phones[phone].picked_up_from.is_none();
             if from.is_some() && from.as_deref() != Some(&extension) {
@@ -239,7 +239,7 @@ impl Calls {
         let extension = conversation.channel(&retriever.uniqueid).and_then(|c| c.extension().map(str::to_owned));
         let Some(extension) = extension else { return };
         conversation.step(step(StepKind::Retrieve, wall).who(extension.clone()).place(space.to_owned()));
-        self.takes_part(main, &retriever.uniqueid, &extension);
+        self.takes_part(main, &retriever.uniqueid, &extension, None);
         self.touch(main);
     }
 
@@ -253,17 +253,20 @@ impl Calls {
         Some(Giver { name, phone })
     }
 
-    /// A joined conversation was a consultation if its caller is a phone of the main one.
+    /// A joined conversation was a consultation if one side of it is a phone of the main one.
     pub(super) fn attended_giver(&self, main: Key, other: Key) -> Option<Giver> {
         let consultation = self.conversation(other);
         if !consultation.has_phones() {
             return None;
         }
-        let name = consultation.caller_extension.clone()?;
         let conversation = self.conversation(main);
-        let phone = conversation.phone_index(&PhoneKey::Extension(name.clone()))?;
-        conversation.phones[phone].answered?;
-        Some(Giver { name, phone: Some(phone) })
+        // He called the target, or was called by him.
+        let caller = consultation.caller_extension.clone().map(PhoneKey::Extension);
+        let called = consultation.phones.iter().filter(|p| p.answered.is_some()).filter_map(|p| p.key.clone());
+        caller.into_iter().chain(called).find_map(|key| {
+            let phone = conversation.phone_index(&key).filter(|i| conversation.phones[*i].answered.is_some())?;
+            Some(Giver { name: key.name().to_owned(), phone: Some(phone) })
+        })
     }
 
     /// Which of two conversations that met keeps its direction and client: the one with a client, else the older.
@@ -298,8 +301,9 @@ impl Calls {
         let held = self.held.get_mut(&main).expect("the caller looked it up");
         held.absorbed.extend(absorbed);
         let conversation = &mut held.conversation;
-        if giver.is_some() {
+        if let Some(giver) = &giver {
             joined.client_becomes_phone();
+            joined.caller_becomes_phone(&giver.name);
         }
         let offset = conversation.phones.len();
         for channel in &mut joined.channels {
@@ -511,6 +515,23 @@ impl Calls {
 }
 
 impl Conversation {
+    /// The consultation was a call to the giver: whom he gave the client is the colleague who had called him.
+    fn caller_becomes_phone(&mut self, giver: &str) {
+        let Some(caller) = self.caller_extension.clone().filter(|caller| caller != giver) else { return };
+        if self.direction != Some(Direction::Internal) {
+            return;
+        }
+        let Some(index) = self.phone_index(&PhoneKey::Extension(giver.to_owned())) else { return };
+        for channel in &mut self.channels {
+            if channel.phone == Some(index) {
+                channel.phone = None;
+            } else if channel.role == Role::Caller && channel.extension() == Some(&caller) {
+                channel.phone = Some(index);
+            }
+        }
+        self.phones[index].key = Some(PhoneKey::Extension(caller));
+    }
+
     /// An outgoing consultation becomes a call of the client's conversation: its customer is now a phone of ours.
     fn client_becomes_phone(&mut self) {
         if self.direction != Some(Direction::Outgoing) {

@@ -110,7 +110,7 @@ impl Playing {
                     }
                 }
                 // Nobody is there to be asked or told.
-                Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::Progress(_) => {}
+                Effect::Resynced { .. } | Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::Progress(_) => {}
             }
         }
     }

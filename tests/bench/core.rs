@@ -22,7 +22,10 @@ fn main() {
         && word == "--passes"
     {
         let passes: usize = passes.parse().expect("a number");
-        let messages = (0..passes).map(|_| pass(&stories).0).last().expect("at least one");
+        let mut messages = 0;
+        for _ in 0..passes {
+            messages = pass(&stories).0;
+        }
         println!("{messages}");
         return;
     }

@@ -117,6 +117,12 @@ impl Pending {
         }
         match self.records.get_mut(&number) {
             Some(known) => {
+                if known.record.crm != record.crm
+                    && let Some(numbers) = known.record.crm.as_ref().and_then(|crm| self.unsent.get_mut(crm))
+                {
+                    // Whose call it is was only known later; the one before must not get it now.
+                    numbers.remove(&number);
+                }
                 let mut record = record;
                 // A receiver may have made us go above what the core knows.
                 if record.revision <= known.record.revision {

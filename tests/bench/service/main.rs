@@ -51,6 +51,9 @@ impl Bench {
     }
 }
 
+/// One part of the benchmark, which writes its figures into the report.
+type Part = fn(&Bench, &mut Report);
+
 fn main() {
     let mut wanted = Vec::new();
     let (mut is_json, mut is_short) = (false, false);
@@ -75,7 +78,7 @@ fn main() {
     let receiver = Receiver::open(Clockwork::none(&stories));
     let bench = Bench { binary, is_short, stories, exchange: Exchange::open(), receiver, next_play: 1.into() };
     let mut report = Report::new(is_json);
-    let all: [(&str, fn(&Bench, &mut Report)); 11] = [
+    let all: [(&str, Part); 11] = [
         ("disk", calls::disk),
         ("start", memory::start),
         ("idle", memory::idle),
