@@ -28,8 +28,12 @@ impl Calls {
         let Some(key) = found else { return };
         let Some(giver) = self.giver(key, &transferer.uniqueid) else { return };
         let conversation = self.conversation_mut(key);
+        // Parking by REFER says BlindTransfer, too, after ParkedCall.
+        let last = conversation.timeline.iter().rev().find(|s| !matches!(s.step, StepKind::Hold | StepKind::Unhold));
+        if last.is_some_and(|s| s.step == StepKind::Park && s.who.as_ref() == Some(&giver.name)) {
+            return;
+        }
         if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
-            // Parking by REFER says BlindTransfer, too, after ParkedCall.
             if phone.parked {
                 return;
             }
