@@ -12,7 +12,19 @@
 //! receivers order by (term, revision), so that the word of an older term never overwrites that of a younger one.
 
 use std::sync::Arc;
+
+use serde::Deserialize;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// `[pair]`: two connectors for one exchange.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PairSettings {
+    /// The name of the lease in MongoDB, the same in both; empty: this connector stands alone.
+    pub lease: String,
+    /// Which of the two this one is; empty: the name of the host.
+    pub name: String,
+}
 
 /// For how long the database keeps the lease for its holder, in milliseconds.
 pub const LEASE_MS: u64 = 6_000;
@@ -26,8 +38,8 @@ pub const GIVE_UP_MS: u64 = 4_000;
 pub enum Answer {
     /// It is ours, in this term.
     Granted { term: u64 },
-    /// It is somebody else's.
-    Refused { holder: String, term: u64 },
+    /// It is somebody else's. `caught_up`: everything that holder had to deliver stood in MongoDB when he renewed last.
+    Refused { holder: String, term: u64, caught_up: bool },
     /// The database did not answer, or not in time.
     Unknown { why: String },
 }
@@ -61,13 +73,16 @@ pub struct Lease {
     ask_ms: u64,
     /// The highest term ever seen: the database went back to an old state if it names a lower one.
     seen: u64,
+    /// When the holder was last heard to have everything he must deliver in MongoDB.
+    caught_up_ms: Option<u64>,
     pass: Pass,
 }
 
 impl Lease {
     /// Standing by, and asking at once.
     pub fn new(now_ms: u64) -> Self {
-        Self { role: Role::Standby { holder: None }, until_ms: 0, ask_ms: now_ms, seen: 0, pass: Pass::closed() }
+        let role = Role::Standby { holder: None };
+        Self { role, until_ms: 0, ask_ms: now_ms, seen: 0, caught_up_ms: None, pass: Pass::closed() }
     }
 
     pub fn role(&self) -> &Role {
@@ -77,6 +92,13 @@ impl Lease {
     /// What those who write look at; it follows this lease.
     pub fn pass(&self) -> Pass {
         self.pass.clone()
+    }
+
+    /// Until when (by this lease's clock) what is not among the holder's undelivered records was delivered by him; `None` if
+    /// that was never heard.
+    pub fn caught_up_ms(&self) -> Option<u64> {
+        // What he wrote down at that moment he had renewed up to one period before.
+        self.caught_up_ms.map(|at| at.saturating_sub(2 * RENEW_MS))
     }
 
     /// When [`Lease::tick`] has something to say, at the latest.
@@ -125,8 +147,11 @@ impl Lease {
                     }
                 }
             }
-            Answer::Refused { holder, term } => {
+            Answer::Refused { holder, term, caught_up } => {
                 self.seen = self.seen.max(term);
+                if caught_up {
+                    self.caught_up_ms = Some(asked_ms);
+                }
                 match &mut self.role {
                     Role::Active { .. } => {
                         let why = format!("{holder} has it");
@@ -216,7 +241,7 @@ mod tests {
     }
 
     fn refused() -> Answer {
-        Answer::Refused { holder: "b".to_owned(), term: 1 }
+        Answer::Refused { holder: "b".to_owned(), term: 1, caught_up: true }
     }
 
     #[test]
@@ -268,6 +293,17 @@ mod tests {
         assert_eq!(lease.answered(2_000, 2_010, refused()), Some(Turn::Lost { why: "b has it".to_owned() }));
         assert_eq!(lease.pass().term(2_010), None);
         assert_eq!(lease.answered(4_000, 4_010, granted(3)), Some(Turn::Took { term: 3 }), "a new term is a new turn");
+    }
+
+    #[test]
+    fn what_the_holder_had_delivered_is_known_up_to_his_last_word() {
+        let mut lease = Lease::new(0);
+        assert_eq!(lease.caught_up_ms(), None);
+        lease.answered(10_000, 10_010, refused());
+        lease.answered(12_000, 12_010, Answer::Refused { holder: "b".to_owned(), term: 1, caught_up: false });
+        assert_eq!(lease.caught_up_ms(), Some(6_000));
+        assert_eq!(lease.answered(18_000, 18_010, granted(2)), Some(Turn::Took { term: 2 }));
+        assert_eq!(lease.caught_up_ms(), Some(6_000));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! 1. [`asterisk`], the vocabulary: ids, channel names, statuses, events, actions.
 //! 2. [`call`], the core: what is going on and what follows. [`call::record`] is what everybody else sees of a call.
 //! 3. [`outbox`]: what must reach whom, when to try again, when to give up.
-//! 4. The adapters, which never know each other: [`ami`] (Asterisk), [`store`] (the database), [`crm`] (the CRMs),
+//! 4. The adapters, which never know each other: [`ami`] (Asterisk), [`cdr`] (what Asterisk itself wrote of its calls), [`store`] (the database), [`crm`] (the CRMs),
 //!    [`recordings`] (the files of what was said).
 //! 5. The shell: [`config`] puts the settings together, [`daemon`] wires threads and queues ([`daemon::queues`] has all of
 //!    them in a table), [`cli`] has the commands.
@@ -38,6 +38,7 @@ pub mod agi;
 pub mod ami;
 pub mod asterisk;
 pub mod call;
+pub mod cdr;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -15,6 +15,7 @@ fn shipped() -> String {
 fn with_examples() -> String {
     let is_example = |line: &str| {
         line.starts_with("#[[")
+            || line == "#[asterisk.cdr]"
             || line.strip_prefix('#').and_then(|rest| rest.split_once(" = ")).is_some_and(|(key, _)| {
                 !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             })
@@ -24,9 +25,22 @@ fn with_examples() -> String {
     let elsewhere = |line: &str| {
         line.contains("_file =")
             || line.contains('$')
-            || ["#ca =", "#server_name =", "#lookup_digits =", "#tls_", "#default_caller_id"]
-                .iter()
-                .any(|key| line.starts_with(key))
+            || [
+                "#ca =",
+                "#server_name =",
+                "#lookup_digits =",
+                "#tls_",
+                "#default_caller_id",
+                "#peers",
+                "#host",
+                "#port = 3306",
+                "#socket",
+                "#database",
+                "#table",
+                "#username",
+            ]
+            .iter()
+            .any(|key| line.starts_with(key))
     };
     let mut text = String::new();
     for line in shipped().lines() {
@@ -57,6 +71,7 @@ fn the_shipped_file_says_the_defaults() {
     let said = Config::parse(&with_examples()).unwrap_or_else(|bad| panic!("{bad}"));
     let least = Config::parse(LEAST).unwrap_or_else(|bad| panic!("{bad}"));
     assert_eq!(format!("{:#?}", said.calls), format!("{:#?}", least.calls));
+    assert_eq!((&said.hours.week, &said.hours.dates), (&least.hours.week, &least.hours.dates));
     assert_eq!(format!("{:#?}", said.log), format!("{:#?}", least.log));
     // Examples of keys without a default stand in these sections, so they are compared without them.
     for (said, least) in [
@@ -100,6 +115,7 @@ fn every_key_is_in_the_shipped_file() {
         "[[asterisk]]",
         "[numbers]",
         "[calls]",
+        "[hours]",
         "[[crm]]",
         "[click_to_call]",
         "[http]",

@@ -142,3 +142,57 @@ fn the_demo_delivers_every_call_over_real_sockets() {
     assert_eq!((with("completed"), with("missed"), with("busy"), with("no_answer")), (4, 3, 1, 2));
     assert!(delivered.len() > newest.len(), "changes are delivered as they happen");
 }
+
+#[test]
+fn the_page_of_the_demo_opens_at_the_address_it_prints() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let mut demo = Command::new(program()).arg("demo").stdout(std::process::Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(demo.stdout.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
+    let address = lines
+        .by_ref()
+        .find_map(|line| Some(line.split_once("http://")?.1.split_once('/')?.0.to_owned()))
+        .expect("it prints an address");
+    // Once a call has arrived, the whole service is up.
+    assert!(lines.by_ref().any(|line| line.contains("ringing")));
+    let port = address.rsplit(':').next().expect("a port");
+    let mut page = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).expect("somebody listens");
+    write!(page, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("asked");
+    let mut answer = String::new();
+    page.read_to_string(&mut answer).expect("answered");
+    let pid = rustix::process::Pid::from_child(&demo);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("told to end");
+    assert!(demo.wait().expect("ended").success());
+    assert!(answer.starts_with("HTTP/1.1 200 "), "no login is asked for: {answer:.300}");
+}
+
+#[test]
+fn calls_outside_the_hours_of_their_number_or_queue_are_marked() {
+    // Recorded on a Sunday at 06:32 and 06:39 UTC; half past nine in Moscow.
+    let (queue, plain, outgoing) = ("22/f_queue_ringall_answered_102", "22/h_group_answered_102", "22/i_out_answered");
+    let open = "week = { mon-fri = \"09:00-18:00\", sun = \"09:00-18:00\" }";
+    let holiday = "week = { mon-sun = \"09:00-18:00\" }\ndates = { 2026-11-22 = \"closed\" }";
+    let sales =
+        "week = { mon-fri = \"09:00-18:00\" }\nof = [{ queue = [\"sales\"], week = { sun = \"09:00-10:00\" } }]";
+    let did = "of = [{ did = [\"_+74951234531\"], week = { mon = \"09:00-10:00\" } }]";
+    for (story, hours, outside) in [
+        (queue, "", false),
+        (queue, open, false),
+        (queue, holiday, true),
+        (queue, sales, false),
+        (plain, sales, true),
+        (queue, did, true),
+        (plain, did, false),
+        (outgoing, holiday, false),
+    ] {
+        let place = support::program::Place::new();
+        place.write_usual(5038, "http://127.0.0.1:1/", &format!("\n[hours]\n{hours}\n"));
+        let text = std::fs::read_to_string(place.config()).expect("written");
+        place.write(&format!("time_zone = \"Europe/Moscow\"\n{text}"));
+        let out = place.command(&["replay", "--json", &file(&format!("{story}.ami.gz"))]);
+        let records = records(&out);
+        assert!(!records.is_empty());
+        for record in records {
+            assert_eq!(record["outside_hours"].as_bool().unwrap_or(false), outside, "{story} with {hours}: {record:#}");
+        }
+    }
+}

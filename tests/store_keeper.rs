@@ -8,7 +8,7 @@ use crossbeam_channel::bounded;
 use pinconnector::call::record::{Direction, FollowUp, Moment, Status};
 use pinconnector::outbox::{Outcome, Verdict};
 use pinconnector::store::reader::CallFilter;
-use pinconnector::store::rows::Rows;
+use pinconnector::store::rows::{Inheritance, Rows};
 use pinconnector::store::{Alarm, DestinationKind, Input, Order, Reader};
 use store_support::*;
 
@@ -52,6 +52,43 @@ fn an_acknowledgement_deletes_only_what_it_was_for() {
     desk.saved(second);
     let reader = Reader::open(&desk.path).unwrap();
     until("the row is gone", || reader.destinations().unwrap()[0].waiting == 0);
+    desk.stop();
+}
+
+#[test]
+fn a_record_that_turns_out_to_be_another_crms_is_taken_back_without_telling_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 2, 50);
+    let (crm, batches) = destination("crm", 2, 50);
+    let (second, second_batches) = destination("second", 2, 50);
+    desk.keeper.inputs.send(Input::Destinations(vec![crm, second])).unwrap();
+    let at = now_ms();
+    desk.save(vec![change("pbx-1.1", true, vec![record("pbx-1.1", 1, at)])]);
+    let first = batches.recv_timeout(PATIENCE).unwrap();
+    desk.saved(first);
+    // The phone that rings says whose call it is.
+    let mut moved = record("pbx-1.1", 1, at);
+    (moved.revision, moved.crm) = (moved.revision + 1, Some("second".to_owned()));
+    desk.save(vec![change("pbx-1.1", true, vec![moved.clone()])]);
+    let (theirs, ours) = (second_batches.recv_timeout(PATIENCE).unwrap(), batches.recv_timeout(PATIENCE).unwrap());
+    assert_eq!(
+        serde_json::from_str::<pinconnector::call::Record>(&theirs.deliveries[0].body).unwrap(),
+        moved,
+        "whose it is gets all of it"
+    );
+    let told: pinconnector::call::Record = serde_json::from_str(&ours.deliveries[0].body).unwrap();
+    assert_eq!((told.superseded_by.as_deref(), told.revision), (Some("pbx-1.1-1"), moved.revision));
+    assert!(told.status.is_final() && told.client_number.is_none() && told.extension.is_none() && told.crm.is_none());
+    desk.saved(theirs);
+    desk.saved(ours);
+    let reader = Reader::open(&desk.path).unwrap();
+    until("nothing waits", || reader.destinations().unwrap().iter().all(|state| state.waiting == 0));
+    // From now on it is nobody else's.
+    moved.revision += 1;
+    desk.save_and_wait(vec![change("pbx-1.1", true, vec![moved])], 1);
+    desk.saved(second_batches.recv_timeout(PATIENCE).unwrap());
+    until("nothing waits", || reader.destinations().unwrap().iter().all(|state| state.waiting == 0));
+    assert!(batches.try_recv().is_err());
     desk.stop();
 }
 
@@ -347,7 +384,7 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     assert_eq!(batch.deliveries[0].revision, far + 1);
     desk.saved(batch);
 
-    // Joined: the tombstone names the other.
+    // Joined: the tombstone names the other, and waits until that one was taken.
     let mut joined = change("pbx-1.1", false, vec![]);
     if let pinconnector::store::Item::Change(change) = &mut joined {
         change.joined_into = Some("pbx-0.1".into());
@@ -359,9 +396,15 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     desk.save(vec![joined, change("pbx-0.1", true, vec![moved, second])]);
     let batch = next();
     assert!(batch.deliveries.iter().all(|d| d.revision > far), "{batch:?}");
-    let of = |id: &str| body(&batch.deliveries.iter().find(|d| d.record_id == id).unwrap().body);
-    assert_eq!(of("pbx-1.1"), serde_json::json!({"conversation": "pbx-1.1", "joined_into": "pbx-0.1", "calls": []}));
-    assert_eq!(of("pbx-0.1")["calls"].as_array().unwrap().len(), 2);
+    assert_eq!(batch.deliveries.len(), 1);
+    assert_eq!(body(&batch.deliveries[0].body)["calls"].as_array().unwrap().len(), 2);
+    desk.saved(batch);
+    let batch = next();
+    assert_eq!(batch.deliveries.len(), 1);
+    assert_eq!(
+        body(&batch.deliveries[0].body),
+        serde_json::json!({"conversation": "pbx-1.1", "joined_into": "pbx-0.1", "calls": []})
+    );
     desk.saved(batch);
 
     // Forgotten: nothing is left of it.
@@ -370,8 +413,10 @@ fn a_second_history_is_fed_whole_conversations_through_the_same_outbox() {
     let forgotten = answers.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(forgotten.records, 2);
     let batch = next();
-    let gone = batch.deliveries.iter().find(|d| d.record_id == "pbx-0.1").unwrap();
-    assert_eq!(body(&gone.body), serde_json::json!({"conversation": "pbx-0.1", "calls": []}));
+    let of = |id: &str| body(&batch.deliveries.iter().find(|d| d.record_id == id).unwrap().body);
+    assert_eq!(of("pbx-0.1"), serde_json::json!({"conversation": "pbx-0.1", "calls": []}));
+    // And what that history has of the client beyond what is here.
+    assert_eq!(of("forget +79161234567"), serde_json::json!({"forget": "+79161234567"}));
     desk.saved(batch);
     desk.stop();
 }
@@ -427,5 +472,46 @@ fn a_record_not_judged_waits_by_itself() {
     let again = desk.batch();
     assert_eq!(contents(&again), [("pbx-1.1-1", at as u64)], "after a second");
     desk.saved(again);
+    desk.stop();
+}
+
+#[test]
+fn who_follows_sends_nothing_and_takes_over_what_the_other_had_not_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 1, 50);
+    desk.keeper.inputs.send(Input::Deliver(false)).unwrap();
+    let at = now_ms();
+    // Heard by both: one the other has delivered, one it has not, one that ended after its last word.
+    for n in ["1.1", "2.1"] {
+        desk.save_and_wait(vec![change(&format!("pbx-{n}"), false, vec![record(&format!("pbx-{n}"), 1, at)])], 1);
+    }
+    let stored_ms = now_ms();
+    until("the clock has gone on", || now_ms() > stored_ms);
+    let last_word_ms = now_ms();
+    desk.save_and_wait(vec![change("pbx-3.1", false, vec![record("pbx-3.1", 1, at)])], 2);
+    assert!(desk.batches.try_recv().is_err(), "the other one delivers");
+
+    // The fourth was over before this one was started.
+    let undelivered = ["pbx-2.1", "pbx-4.1"].map(|n| ("crm".to_owned(), record(n, 1, at - 5)));
+    let inheritance = Inheritance { undelivered: undelivered.to_vec(), delivered_before_ms: Some(last_word_ms) };
+    let (answer, answers) = bounded(1);
+    let order = Order::Inherit { inheritance: Box::new(inheritance), answer };
+    desk.keeper.inputs.send(Input::Order(order)).unwrap();
+    assert_eq!(answers.recv_timeout(PATIENCE).unwrap().unwrap(), 3);
+    assert!(desk.batches.try_recv().is_err(), "not before it is told to");
+
+    desk.keeper.inputs.send(Input::Deliver(true)).unwrap();
+    let mut sent = Vec::new();
+    while sent.len() < 3 {
+        let batch = desk.batch();
+        sent.extend(batch.deliveries.iter().map(|d| (d.record_id.clone(), d.revision)));
+        desk.saved(batch);
+    }
+    sent.sort();
+    let of = |id: &str, revision: i64| (format!("{id}-1"), revision as u64);
+    assert_eq!(sent, [of("pbx-2.1", at), of("pbx-3.1", at), of("pbx-4.1", at - 5)], "what both knew is our own word");
+    let reader = Reader::open(&desk.path).unwrap();
+    until("nothing waits", || reader.destinations().unwrap()[0].waiting == 0);
+    assert!(reader.record("pbx-4.1-1").unwrap().is_some(), "and is in the history here, too");
     desk.stop();
 }

@@ -12,7 +12,7 @@ use pinconnector::clock::Now;
 use pinconnector::outbox::{Outcome, Verdict};
 use pinconnector::store::reader::CallFilter;
 use pinconnector::store::rows::{AuditRow, Rows};
-use pinconnector::store::{Alarm, Desk as Beside, Input, Item, Opened, Plan, Reader, Save};
+use pinconnector::store::{Alarm, Desk as Beside, DestinationKind, Input, Item, Opened, Plan, Reader, Save, StoreKind};
 use store_support::*;
 
 const DAY_MS: i64 = 86_400_000;
@@ -88,6 +88,79 @@ fn old_calls_are_removed_but_none_that_somebody_waits_for() {
     drop(reader);
     drop((keeper.inputs, keeper.outcomes));
     keeper.thread.join().unwrap();
+}
+
+#[test]
+fn beside_mongodb_only_what_it_was_fed_is_removed_after_local_days() {
+    static LATER_MS: AtomicI64 = AtomicI64::new(0);
+    fn clock() -> Now {
+        Now::read().plus_ms(u64::try_from(LATER_MS.load(Ordering::SeqCst)).unwrap())
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(folder.path());
+    let now = now_ms();
+    // From before there was a MongoDB: it is here alone until somebody copies it.
+    let desk = open(&settings, 1, 50);
+    let crm = obliging_crm(desk.batches.clone(), desk.keeper.outcomes.clone());
+    desk.save_and_wait(vec![over("pbx-1.1", now - 40 * DAY_MS)], 1);
+    desk.stop();
+    crm.join().unwrap();
+
+    settings.kind = StoreKind::Mongodb;
+    settings.keep_days = 365;
+    let (release, released) = unbounded();
+    let (crm, crm_batches) = destination("crm", 1, 50);
+    let (mut history, conversations) = destination("mongodb", 1, 1);
+    history.kind = DestinationKind::History;
+    let opened = Opened::open(&settings, Now::read()).unwrap();
+    let keeper = opened
+        .keep(Plan {
+            destinations: vec![crm, history],
+            follow_up_days: 7,
+            release: Box::new(move |n: u32| release.send(n).unwrap()),
+            alarms: bounded(100).0,
+            clock,
+            seed: 1,
+            queue_max: 100,
+            stop_grace_ms: 1_000,
+        })
+        .unwrap();
+    let crm = obliging_crm(crm_batches, keeper.outcomes.clone());
+    let outcomes = keeper.outcomes.clone();
+    let mongodb = std::thread::spawn(move || {
+        for batch in conversations {
+            let refuse = batch.deliveries[0].record_id == "pbx-3.1";
+            let verdict = if refuse { Verdict::Rejected { reason: "no".into() } } else { Verdict::Saved };
+            let outcome = Outcome::Answered(vec![verdict]);
+            outcomes.send(pinconnector::outbox::Delivered { batch, outcome }).unwrap();
+        }
+    });
+    let save = |items: Vec<Item>, mark: u32| {
+        keeper.inputs.send(Input::Save(Save { items, release: vec![mark] })).unwrap();
+        assert_eq!(released.recv_timeout(PATIENCE), Ok(mark));
+    };
+    let fed = now + 60_000;
+    save((2..=4).map(|n| over(&format!("pbx-{n}.1"), fed + n)).collect(), 1);
+    // One that goes on when the others are old enough: a conversation is removed whole or not at all.
+    let mut later = record("pbx-4.1", 2, fed + 20 * DAY_MS);
+    (later.status, later.ended_at) = (Status::Completed, Some(Moment(fed + 20 * DAY_MS)));
+    save(vec![change("pbx-4.1", false, vec![later])], 2);
+    let reader = Reader::open(&settings.path).unwrap();
+    until("both have what they get", || reader.destinations().unwrap().iter().all(|to| to.waiting == 0));
+    let ids = || reader.calls(&CallFilter::default()).unwrap().into_iter().map(|r| r.id).collect::<Vec<_>>();
+    assert_eq!(ids().len(), 5);
+
+    LATER_MS.store(31 * DAY_MS, Ordering::SeqCst);
+    save(vec![], 3);
+    until("what MongoDB has is gone", || ids() == ["pbx-4.1-2", "pbx-4.1-1", "pbx-3.1-1", "pbx-1.1-1"]);
+    LATER_MS.store(60 * DAY_MS, Ordering::SeqCst);
+    save(vec![], 4);
+    until("then the other, too", || ids() == ["pbx-3.1-1", "pbx-1.1-1"]);
+    drop(reader);
+    drop((keeper.inputs, keeper.outcomes));
+    keeper.thread.join().unwrap();
+    crm.join().unwrap();
+    mongodb.join().unwrap();
 }
 
 #[test]

@@ -407,6 +407,26 @@ pub fn encode(action: &Action, id: &ActionId, out: &mut Vec<u8>) -> Result<(), E
     result
 }
 
+/// Appends an action by its name, for what is asked once and is no [`Action`] of the service.
+///
+/// # Errors
+/// If a value cannot be said in AMI; `out` is then as it was.
+pub(super) fn encode_question(
+    name: &'static str,
+    id: &str,
+    fields: &[(&'static str, &str)],
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let before = out.len();
+    let mut lines = [("Action", name), ("ActionID", id)].into_iter().chain(fields.iter().copied());
+    let result = lines.try_for_each(|(key, value)| line(out, key, value));
+    match result {
+        Ok(()) => out.extend_from_slice(b"\r\n"),
+        Err(_) => out.truncate(before),
+    }
+    result
+}
+
 fn encode_lines(action: &Action, id: &ActionId, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     line(out, "Action", name(action))?;
     line(out, "ActionID", &id.0)?;

@@ -18,6 +18,7 @@ use super::{FromPbx, Heard};
 use crate::asterisk::event::Response;
 use crate::asterisk::{Action, ActionId, Event, PbxId};
 use crate::clock::Now;
+use crate::secret::Secret;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use md5::{Digest, Md5};
 use std::collections::VecDeque;
@@ -49,7 +50,7 @@ pub struct LinkSettings {
 pub type ToPbx = (ActionId, Action);
 
 /// Waiting to be written. The core never waits for a link: what does not fit is not sent.
-pub const ACTIONS_WAITING: usize = 1024;
+pub const ACTIONS_WAITING: usize = 256;
 
 /// A ping every 15 s, answered within 10 s: a dead link is known after half a minute.
 pub const PING: Duration = Duration::from_secs(15);
@@ -247,9 +248,8 @@ impl Link {
         let secret = self.settings.address.secret.clone();
         let login = match self.answer(connection)? {
             answer if answer.success && !answer.challenge.is_empty() => {
-                let key =
-                    hex(&Md5::new().chain_update(answer.challenge.as_bytes()).chain_update(secret.expose()).finalize());
-                Action::LoginMd5 { username, key: key.into() }
+                let key = login_key(&answer.challenge, &secret).into();
+                Action::LoginMd5 { username, key }
             }
             answer if is_about_the_account(&answer) => return Err(self.refused(&answer).into()),
             _ => Action::LoginPlain { username, secret: secret.expose().into() },
@@ -277,12 +277,7 @@ impl Link {
     }
 
     fn refused(&self, answer: &Response) -> Problem {
-        let user = self.settings.address.user.clone();
-        match &*answer.message {
-            "Authentication failed" | "Permission denied" => Problem::LoginRefused { user },
-            "Login Already In Use" => Problem::LoginInUse { user },
-            other => Problem::LoginAnswer(other.to_owned()),
-        }
+        Problem::refused(&answer.message, &self.settings.address.user)
     }
 
     fn unexpected(&self, notice: Notice) -> End {
@@ -467,6 +462,11 @@ impl Pings {
 /// Refusals that a login in plain text would only repeat.
 fn is_about_the_account(answer: &Response) -> bool {
     matches!(&*answer.message, "Authentication failed" | "Login Already In Use")
+}
+
+/// The answer to a challenge: hex MD5 of it and the secret.
+pub(super) fn login_key(challenge: &str, secret: &Secret) -> String {
+    hex(&Md5::new().chain_update(challenge.as_bytes()).chain_update(secret.expose()).finalize())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,12 +1,14 @@
 //! The AMI adapter: one Asterisk manager connection per PBX, and recordings of such connections.
 //!
 //! Bytes become messages in [`codec`], messages become [`crate::asterisk::Event`]s in [`parse`]; [`link`] and [`reader`]
-//! are the two threads of a live connection; [`replay`] plays a recorded one through the same codec and parser. What events mean, and what is asked of Asterisk after a login, is decided in the core.
+//! are the two threads of a live connection; [`replay`] plays a recorded one through the same codec and parser. [`inquiry`] asks an Asterisk a few questions
+//! and leaves. What events mean, and what is asked of Asterisk after a login, is decided in the core.
 
 pub mod capture;
 pub mod charset;
 pub mod codec;
 pub mod figures;
+pub mod inquiry;
 pub mod link;
 pub mod parse;
 pub mod problem;

@@ -50,6 +50,15 @@ impl Problem {
         matches!(self, Self::LoginRefused { .. } | Self::LoginInUse { .. } | Self::LoginAnswer(_))
     }
 
+    /// A login was refused with this message.
+    pub(super) fn refused(message: &str, user: &str) -> Self {
+        match message {
+            "Authentication failed" | "Permission denied" => Self::LoginRefused { user: user.to_owned() },
+            "Login Already In Use" => Self::LoginInUse { user: user.to_owned() },
+            other => Self::LoginAnswer(other.to_owned()),
+        }
+    }
+
     /// A connection could not be made.
     pub(super) fn connecting(error: &io::Error, timeout_s: u64) -> Self {
         match error.kind() {

@@ -1,5 +1,6 @@
 //! `[[asterisk]]`: the settings of one exchange, and what is wrong with them in the operator's words.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ pub struct AsteriskSettings {
     /// IANA name of its time zone, if it is not the office's.
     #[serde(default)]
     pub time_zone: Option<String>,
+    /// Trunks that lead to another exchange of ours: the endpoint's name here, and the name of that `[[asterisk]]`.
+    #[serde(default)]
+    pub peers: BTreeMap<String, String>,
     /// What a click-to-call rings first here, instead of `[click_to_call] channel`.
     #[serde(default)]
     pub channel: Option<String>,

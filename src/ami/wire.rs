@@ -86,6 +86,15 @@ impl Wire {
         let _ = socket.shutdown(Shutdown::Both);
     }
 
+    /// How long a read may wait; then it fails with `WouldBlock` or `TimedOut`.
+    ///
+    /// # Errors
+    /// If the system does not take it.
+    pub fn read_within(&self, limit: Duration) -> io::Result<()> {
+        let (Self::Plain(socket) | Self::Tls { socket, .. }) = self;
+        socket.set_read_timeout(Some(limit))
+    }
+
     /// Reads at least a byte; 0 is the end.
     ///
     /// # Errors

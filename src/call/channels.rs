@@ -99,11 +99,14 @@ impl Calls {
     /// This channel called in: the conversation's direction follows from whose it is.
     pub(super) fn start_caller(&mut self, key: Key, uniqueid: &Uniqueid) {
         let wall = self.wall();
+        let told_by_peer = self.comes_from_peer(key, uniqueid);
         let conversation = self.conversation_mut(key);
         let Some(channel) = conversation.channel_mut(uniqueid) else { return };
         if channel.role != Role::Unknown {
             return;
         }
+        conversation.told_by_peer |= told_by_peer;
+        let Some(channel) = conversation.channel_mut(uniqueid) else { return };
         channel.role = Role::Caller;
         let exten = Some(channel.exten.clone()).filter(|e| is_number(e));
         match channel.party.clone() {
@@ -131,6 +134,17 @@ impl Calls {
             }
             Party::Local => {}
         }
+    }
+
+    /// Another exchange of ours called through the trunk between us, and tells of it: here it is the same conversation's far end.
+    /// While that one's link is down nobody else would tell.
+    fn comes_from_peer(&self, key: Key, uniqueid: &Uniqueid) -> bool {
+        let conversation = self.conversation(key);
+        let Some(Party::Trunk(trunk)) = conversation.channel(uniqueid).map(|channel| &channel.party) else {
+            return false;
+        };
+        let peer = self.rules.peer(conversation.pbx_id, trunk);
+        peer.and_then(|peer| self.exchanges.get(&peer)).is_some_and(super::resync::Exchange::is_up)
     }
 
     /// `Newstate`: what a channel does now.

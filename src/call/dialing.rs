@@ -134,6 +134,7 @@ impl Calls {
             self.agents_leg(key, dest);
             return;
         }
+        let party = &self.beyond_peer(key, party, number.as_deref());
         let Some(place) = self.place(key, dialler, party, number.clone()) else { return };
         let conversation = self.conversation_mut(key);
         let trunk = match party {
@@ -163,6 +164,13 @@ impl Calls {
             self.rang(key, dest);
         }
         self.touch(key);
+    }
+
+    /// The trunk between two of our exchanges is no outside: who is called through it is somebody's extension there.
+    fn beyond_peer(&self, key: Key, party: &Party, number: Option<&str>) -> Party {
+        let Party::Trunk(trunk) = party else { return party.clone() };
+        let there = self.rules.extension_at_peer(self.conversation(key).pbx_id, trunk, number);
+        there.map_or_else(|| party.clone(), Party::Extension)
     }
 
     /// What a dialled party is to the conversation; makes the phone if it is a new one.
@@ -227,6 +235,7 @@ impl Calls {
             if self.is_agents_leg(key, dialler) {
                 continue;
             }
+            let party = self.beyond_peer(key, &party, target.number.as_deref());
             if let Some(place) = self.place(key, dialler, &party, target.number) {
                 let conversation = self.conversation_mut(key);
                 let live = conversation.channels.iter().any(|c| c.decides == Some(place.phone) && c.is_live());

@@ -1,5 +1,7 @@
 //! Everything that can follow from an input, one closed enum; carried out by `daemon`, in order.
 
+use std::sync::Arc;
+
 use super::model::Conversation;
 use super::record::{Amendment, Record};
 use crate::asterisk::{Action, ActionId, PbxId, Text};
@@ -14,6 +16,9 @@ pub enum Effect {
     Ask { pbx: PbxId, action_id: ActionId, action: Action },
     /// Ask Asterisk after everything before it in the list is committed (an Originate must not outrun its record).
     AskAfterCommit { pbx: PbxId, action_id: ActionId, action: Action },
+    /// What happened while the link to this exchange was down is settled as far as Asterisk still knows; what only its call
+    /// detail records know can be looked for once everything before this is committed.
+    Resynced { pbx: PbxId },
     /// Tell whoever waits for this click-to-call how it stands.
     Progress(Box<Progress>),
 }
@@ -28,7 +33,7 @@ pub struct Change {
     /// Set when the conversation was joined into this other one.
     pub joined_into: Option<String>,
     /// The records that changed, each with a new revision.
-    pub records: Vec<Record>,
+    pub records: Vec<Arc<Record>>,
 }
 
 /// How one click-to-call stands.

@@ -198,7 +198,7 @@ fn base_name(file: &str) -> &str {
 }
 
 /// A user field may hold anything: only what looks like a sound file is one.
-fn is_recording(file: &str) -> bool {
+pub(super) fn is_recording(file: &str) -> bool {
     const SOUNDS: [&str; 14] =
         ["wav", "wav49", "mp3", "ogg", "opus", "gsm", "ulaw", "alaw", "sln", "sln16", "g722", "g729", "flac", "m4a"];
     base_name(file)

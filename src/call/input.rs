@@ -25,6 +25,9 @@ pub enum Input {
     CallerIdentified { pbx: PbxId, uniqueid: Uniqueid, client_id: Option<Text>, client_name: Option<Text> },
     /// An open conversation as it was stored before a restart of ours.
     Restored(Box<Conversation>),
+    /// An open conversation as the connector that was active before us had stored it. What we have seen of it ourselves stands;
+    /// what only the other one was told (the click behind it, what the dialplan asked) is taken over.
+    Adopted(Box<Conversation>),
     /// New rules (SIGHUP); open conversations keep those they began with.
     Reloaded(Box<Rules>),
 }

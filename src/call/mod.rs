@@ -11,12 +11,14 @@
 //! Nothing here can fail: an event about an unknown channel is normal, since we connect in mid-call, and is counted.
 
 pub mod bridging;
+pub mod cdr;
 pub mod channels;
 pub mod dialing;
 pub mod dialplan;
 pub mod discretion;
 pub mod effect;
 pub mod ending;
+pub mod hours;
 pub mod input;
 pub mod model;
 pub mod originate;
@@ -95,6 +97,8 @@ pub struct Calls {
     /// Orders the requests to hang up.
     pub(crate) hangup_requests: u64,
     next_action: u64,
+    /// Exchanges that were compared since the last input; said after what followed from it.
+    resynced: Vec<PbxId>,
     pub counts: Counts,
 }
 
@@ -126,10 +130,14 @@ impl Calls {
                 self.caller_identified(pbx, &uniqueid, client_id, client_name);
             }
             Input::Restored(conversation) => self.restore(*conversation),
+            Input::Adopted(conversation) => self.adopt(*conversation),
             Input::Reloaded(rules) => self.rules = *rules,
         }
         self.due();
         self.publish();
+        for pbx in std::mem::take(&mut self.resynced) {
+            self.effect(Effect::Resynced { pbx });
+        }
         std::mem::take(&mut self.effects)
     }
 

@@ -2,6 +2,7 @@
 //! is stored, and handed back as `Input::Restored`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -164,7 +165,7 @@ impl From<DialStatus> for DialEnd {
 }
 
 /// Which phone a record is about.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PhoneKey {
     Extension(String),
@@ -405,6 +406,8 @@ pub struct Conversation {
     #[serde(with = "uniqueid_option")]
     pub consulting: Option<Uniqueid>,
     pub is_consultation: bool,
+    /// It came over a trunk from another exchange of ours, whose conversation it is the far end of.
+    pub told_by_peer: bool,
     /// The transferer hung up: his channel is not of this conversation.
     #[serde(default)]
     pub guest_asked_hangup: Option<Ms>,
@@ -427,8 +430,9 @@ pub struct Conversation {
     pub variables: BTreeMap<String, String>,
     pub timeline: Vec<Step>,
     pub outside_hours: bool,
-    /// The records as last sent out, revisions included.
-    pub published: Vec<Record>,
+    /// The records as last sent out, revisions included; shared with whoever they were sent to.
+    #[serde(with = "shared_records")]
+    pub published: Vec<Arc<Record>>,
 }
 
 /// The steps kept of one conversation; beyond that the end still comes.
@@ -485,6 +489,7 @@ impl Conversation {
             pending_transfer: None,
             consulting: None,
             is_consultation: false,
+            told_by_peer: false,
             guest_asked_hangup: None,
             click: None,
             recordings: Vec::new(),
@@ -622,6 +627,21 @@ mod uniqueid_option {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uniqueid>, D::Error> {
         let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         Ok(text.map(|text| Uniqueid::new(&text)))
+    }
+}
+
+/// Stored as what they are, whoever shares them.
+mod shared_records {
+    use super::{Arc, Record};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(records: &[Arc<Record>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(records.iter().map(|record| &**record))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Arc<Record>>, D::Error> {
+        let records = Vec::<Record>::deserialize(deserializer)?;
+        Ok(records.into_iter().map(Arc::new).collect())
     }
 }
 

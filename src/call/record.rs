@@ -360,8 +360,9 @@ pub struct Record {
     /// On the lead record: how the whole conversation went. On the others: the steps of this phone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<Step>,
-    /// Only with `records = "per-call"`: this record was taken over by another one (a consultation that became a
-    /// transfer), and a receiver drops it.
+    /// A receiver drops this record: another one has taken it over (with `records = "per-call"` a consultation that became a
+    /// transfer; a place kept for a phone nobody was found behind). Where it names the record itself, the call turned out to belong to
+    /// another CRM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<String>,
 }

@@ -3,6 +3,8 @@
 //! Everything here is derived: it may be done again at any time and gives the same records, so nothing is lost if a
 //! record is not sent at once.
 
+use std::sync::Arc;
+
 use super::Calls;
 use super::ending;
 use super::model::{Conversation, Fate, Phone, PhoneKey, QueueVisit, RecordingRun, Role};
@@ -15,7 +17,7 @@ use super::rules::{RecordKind, Rules};
 const TOGETHER_MS: i64 = 1_000;
 
 /// The records of `conversation` that differ from what was published, with new revisions; remembers them as published.
-pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Record> {
+pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Arc<Record>> {
     let records = rules.discretion.apply(records(conversation, rules));
     let lead = records.iter().find(|r| r.lead).or(records.first()).map(|r| r.id.clone());
     let mut changed = Vec::new();
@@ -23,15 +25,16 @@ pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64)
         match conversation.published.iter_mut().find(|p| p.id == record.id) {
             Some(published) => {
                 record.revision = published.revision;
-                if *published != record {
+                if **published != record {
                     record.revision = Record::next_revision(published.revision, wall);
-                    *published = record.clone();
-                    changed.push(record);
+                    *published = Arc::new(record);
+                    changed.push(Arc::clone(published));
                 }
             }
             None => {
                 record.revision = Record::next_revision(0, wall);
-                conversation.published.push(record.clone());
+                let record = Arc::new(record);
+                conversation.published.push(Arc::clone(&record));
                 changed.push(record);
             }
         }
@@ -42,7 +45,7 @@ pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64)
 
 /// Records that nobody continues are told so, once: a place kept for a Local channel behind which nobody was found, and
 /// what per-call records no longer count.
-fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, changed: &mut Vec<Record>) {
+fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, changed: &mut Vec<Arc<Record>>) {
     let Some(lead) = lead else { return };
     let over = conversation.is_over();
     let nobody: Vec<String> = conversation
@@ -56,17 +59,22 @@ fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, change
         let unnamed = record.superseded_by.as_deref() == Some("");
         let orphan = record.superseded_by.is_none() && nobody.contains(&record.id);
         if (unnamed || orphan) && record.id != lead {
-            record.superseded_by = Some(lead.to_owned());
-            record.conversation.clone_from(&conversation.id);
-            record.lead = false;
-            record.revision = Record::next_revision(record.revision, wall);
-            changed.push(record.clone());
+            let retired = Arc::make_mut(record);
+            retired.superseded_by = Some(lead.to_owned());
+            retired.conversation.clone_from(&conversation.id);
+            retired.lead = false;
+            retired.revision = Record::next_revision(retired.revision, wall);
+            changed.push(Arc::clone(record));
         }
     }
 }
 
 /// The records as they stand, revision 0.
 fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
+    // The exchange that called tells of it; unless a transfer has put a conversation of ours into this one.
+    if conversation.told_by_peer && conversation.published.is_empty() {
+        return Vec::new();
+    }
     let refused = ending::refused_direction(conversation, |number| rules.numbers.is_extension(number));
     if refused.is_some() && conversation.phoneless.is_none() {
         let (id, _) = conversation.next_id();
@@ -76,6 +84,12 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
     if rules.records == RecordKind::PerCall && conversation.only_id.is_none() {
         let first = conversation.phones.iter().min_by_key(|p| p.order).map(|p| p.id.clone());
         conversation.only_id = conversation.phoneless.clone().or(first);
+    }
+    // Known once the number and the queue are; the queue is the one he came to first.
+    if direction == Direction::Incoming {
+        let queue = conversation.past_queues.first().or(conversation.queue.as_ref()).map(|queue| queue.name.as_str());
+        conversation.outside_hours =
+            rules.hours.is_outside(conversation.pbx_id, conversation.born, conversation.did.as_deref(), queue);
     }
     let conversation = &*conversation;
     let crm = conversation.crm.clone().or_else(|| rules.route(conversation));

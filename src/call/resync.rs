@@ -54,6 +54,12 @@ struct Listing {
     channels: Vec<ListedChannel>,
 }
 
+impl Exchange {
+    pub(super) fn is_up(&self) -> bool {
+        self.up
+    }
+}
+
 impl Calls {
     pub(super) fn exchange(&mut self, pbx: PbxId) -> &mut Exchange {
         self.exchanges.entry(pbx).or_default()
@@ -192,6 +198,9 @@ impl Calls {
         let Some(listing) = exchange.listing.take() else { return };
         let first = std::mem::take(&mut exchange.resync);
         self.reconcile(pbx, listing, first);
+        if first {
+            self.resynced.push(pbx);
+        }
     }
 
     /// Compares. `first`: this is the first list since the login, so nothing can have been missed by chance.
@@ -337,6 +346,32 @@ impl Calls {
         self.touch(key);
     }
 
+    /// A conversation of a connector that is active no more. One we do not know began before we listened: it is restored, and the
+    /// audit finds out whether it is still there.
+    pub(super) fn adopt(&mut self, theirs: Conversation) {
+        let Some(at) = self.rules.pbxs.iter().position(|name| *name == theirs.pbx) else { return };
+        let pbx = PbxId(u16::try_from(at).unwrap_or(u16::MAX));
+        let Some(key) = theirs.channels.iter().find_map(|channel| self.find(pbx, &channel.uniqueid)) else {
+            return self.restore(theirs);
+        };
+        let ours = self.conversation_mut(key);
+        if let Some(mut click) = theirs.click {
+            // Of an Originate that we did not ask for we know neither the user nor the record of the CRM.
+            if let Some(seen) = ours.click.take() {
+                click.agent_up |= seen.agent_up;
+                click.failed |= seen.failed;
+                click.timed_out |= seen.timed_out;
+            }
+            ours.click = Some(click);
+            ours.caller_extension = theirs.caller_extension.or(ours.caller_extension.take());
+        }
+        ours.crm = theirs.crm.or(ours.crm.take());
+        ours.client_id = theirs.client_id.or(ours.client_id.take());
+        ours.client_name = theirs.client_name.or(ours.client_name.take());
+        self.await_its_originate(pbx, key);
+        self.touch(key);
+    }
+
     fn hold_restored(&mut self, mut conversation: Conversation, pbx: PbxId) -> Key {
         conversation.pbx_id = pbx;
         let first =
@@ -355,15 +390,20 @@ impl Calls {
         if let Some(guest) = conversation.consulting.clone() {
             self.exchange(pbx).consultations.insert(guest, key);
         }
-        if let Some(click) = conversation.click.as_ref().filter(|c| !c.failed && !c.agent_up) {
-            let action_id = click.action_id.clone();
-            self.await_originate(pbx, action_id, Some(key));
-            self.remind(60_000, Deadline::Originate(key));
-        }
         if let Some(held) = self.held.get_mut(&key) {
             *held.conversation = conversation;
         }
+        self.await_its_originate(pbx, key);
         key
+    }
+
+    /// The answer to the Originate of a click-to-call may still come, to whoever asked; or its agent takes the call.
+    fn await_its_originate(&mut self, pbx: PbxId, key: Key) {
+        let click = self.conversation(key).click.as_ref().filter(|c| !c.failed && !c.agent_up);
+        if let Some(action_id) = click.map(|click| click.action_id.clone()) {
+            self.await_originate(pbx, action_id, Some(key));
+            self.remind(60_000, Deadline::Originate(key));
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! The settings the core decides by: numbers, kind of records, routing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::asterisk::{ChannelName, PbxId};
 use crate::call::discretion::Discretion;
+use crate::call::hours::Hours;
 use crate::call::model::{Conversation, Party};
 use crate::phone::{EndpointPattern, Numbers, NumbersSettings};
 
@@ -37,11 +39,15 @@ pub struct Rules {
     pub records: RecordKind,
     /// Names of the exchanges, by [`PbxId`].
     pub pbxs: Vec<String>,
+    /// Trunks between two of our exchanges: (the exchange, the endpoint's name there), and where it leads.
+    pub peers: BTreeMap<(PbxId, String), PbxId>,
     pub routes: Vec<Route>,
     /// Channel variables that become part of the record.
     pub keep_variables: Vec<String>,
     /// Extensions that make no record, or one that says little.
     pub discretion: Discretion,
+    /// When somebody is there.
+    pub hours: Hours,
     /// In a replay every Originate answered in the recorded session counts as ours.
     pub every_originate_is_ours: bool,
     /// The open calls are compared with `CoreShowChannels` so often; 0 is off.
@@ -64,9 +70,11 @@ impl Default for Rules {
             ),
             records: RecordKind::PerPhone,
             pbxs: vec!["pbx".to_owned()],
+            peers: BTreeMap::new(),
             routes: Vec::new(),
             keep_variables: Vec::new(),
             discretion: Discretion::default(),
+            hours: Hours::default(),
             every_originate_is_ours: false,
             audit_ms: 30_000,
             linger_ms: 5_000,
@@ -96,9 +104,26 @@ impl Rules {
         Some(Party::Trunk(trunk.to_owned()))
     }
 
+    /// The exchange of ours that this trunk leads to.
+    pub fn peer(&self, pbx: PbxId, trunk: &str) -> Option<PbxId> {
+        if self.peers.is_empty() { None } else { self.peers.get(&(pbx, trunk.to_owned())).copied() }
+    }
+
+    /// Whom a trunk was asked to call: an extension of another exchange of ours, as `spb/201`, where the trunk leads there and the
+    /// number is one.
+    pub fn extension_at_peer(&self, pbx: PbxId, trunk: &str, number: Option<&str>) -> Option<String> {
+        let number = number.filter(|number| self.numbers.is_extension(number))?;
+        Some(format!("{}/{number}", self.pbx_name(self.peer(pbx, trunk)?)))
+    }
+
     /// An extension as the outside sees it: alone where one exchange is configured, else with the exchange's name.
     pub fn outside_name(&self, pbx: &str, extension: &str) -> String {
-        if self.pbxs.len() > 1 { format!("{pbx}/{extension}") } else { extension.to_owned() }
+        // One behind a trunk to another exchange has that one's name already.
+        if self.pbxs.len() > 1 && !extension.contains('/') {
+            format!("{pbx}/{extension}")
+        } else {
+            extension.to_owned()
+        }
     }
 
     /// Which CRM a conversation belongs to: the one the dialplan named, else the first whose rules fit, else the default.

@@ -3,6 +3,8 @@
 //! Rests on BlindTransfer, AttendedTransfer, Pickup, ParkedCall, UnParkedCall, and, where Asterisk sends no event at all
 //! (feature codes, Redirect), on who enters which bridge.
 
+use std::sync::Arc;
+
 use super::model::{Conversation, Fate, PendingTransfer, PhoneKey, Role, Stage};
 use super::record::{Direction, StepKind, TransferKind, step};
 use super::{Calls, Held, Key};
@@ -348,7 +350,7 @@ impl Calls {
         for mut record in joined.published.drain(..) {
             let orphan = joined.phoneless.as_ref() == Some(&record.id) || second.as_ref() == Some(&record.id);
             if orphan && conversation.only_id.as_ref() != Some(&record.id) && record.superseded_by.is_none() {
-                record.superseded_by = Some(String::new());
+                Arc::make_mut(&mut record).superseded_by = Some(String::new());
             }
             conversation.published.push(record);
         }

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::doctor;
+use super::reconcile::Wanted;
 use super::setup::Flags;
 
 /// What the user asked for.
@@ -25,13 +27,23 @@ pub enum Command {
     OutboxList { json: bool },
     OutboxRetry { record: Option<String>, crm: Option<String> },
     OutboxDrop { record: String, yes: bool },
+    HistoryCopy { from: Side, to: Side, again: bool },
     Backup { file: PathBuf },
     Forget { number: String, yes: bool },
+    Reconcile(Wanted),
     Password,
     Setup(Box<Flags>),
+    Doctor(doctor::Options),
     Demo { fast: bool, json: bool },
     Help { topic: Option<String> },
     Version,
+}
+
+/// Where a history is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    Sqlite,
+    Mongodb,
 }
 
 /// Which calls `calls` shows.
@@ -116,9 +128,14 @@ struct Options {
     per_call: bool,
     fast: bool,
     yes: bool,
+    dry_run: bool,
     pbx: Option<String>,
     crm: Option<String>,
     seconds: Option<u64>,
+    from: Option<Side>,
+    to: Option<Side>,
+    again: bool,
+    no_trial: bool,
     setup: Flags,
     plain: Vec<OsString>,
 }
@@ -132,6 +149,7 @@ impl Options {
             "--per-call" => self.per_call = true,
             "--fast" => self.fast = true,
             "--yes" | "-y" => self.yes = true,
+            "--dry-run" => self.dry_run = true,
             "--number" => self.numbers.push(words.text(option)?),
             "--since" => self.query.since = Some(words.text(option)?),
             "--extension" => self.query.extension = Some(words.text(option)?),
@@ -141,6 +159,9 @@ impl Options {
             "--seconds" => self.seconds = Some(words.number(option)?),
             "--pbx" => self.pbx = Some(words.text(option)?),
             "--crm" => self.crm = Some(words.text(option)?),
+            "--from" => self.from = Some(side(option, &words.text(option)?)?),
+            "--to" => self.to = Some(side(option, &words.text(option)?)?),
+            "--again" => self.again = true,
             _ => self.take_for_setup(option, words)?,
         }
         self.given.push(option.to_owned());
@@ -150,6 +171,7 @@ impl Options {
     fn take_for_setup(&mut self, option: &str, words: &mut Words) -> Result<(), BadLine> {
         let setup = &mut self.setup;
         match option {
+            "--no-trial" => self.no_trial = true,
             "--no-crm" => setup.no_crm = true,
             "--no-reload" => setup.no_reload = true,
             "--no-doctor" => setup.no_doctor = true,
@@ -199,6 +221,7 @@ impl Options {
                 Command::Calls(std::mem::take(&mut self.query))
             }
             "outbox" => self.outbox()?,
+            "history" => self.history()?,
             "backup" => {
                 self.knows(name, &[])?;
                 Command::Backup { file: self.one("backup needs a file to write: pinconnector backup FILE")?.into() }
@@ -208,6 +231,11 @@ impl Options {
                 let number = text(self.one("forget needs a number: pinconnector forget +79161234567")?)?;
                 Command::Forget { number, yes: self.yes }
             }
+            "reconcile" => {
+                self.knows(name, &["--since", "--pbx", "--dry-run", "--json"])?;
+                let (since, pbx) = (self.query.since.take(), self.pbx.take());
+                Command::Reconcile(Wanted { since, pbx, dry_run: self.dry_run, json: self.query.json })
+            }
             "password" => {
                 self.knows(name, &[])?;
                 Command::Password
@@ -216,6 +244,15 @@ impl Options {
                 self.knows(name, &SETUP_OPTIONS)?;
                 let (yes, pbx, crm) = (self.yes, self.pbx.take(), self.crm.take());
                 Command::Setup(Box::new(Flags { yes, pbx, crm, ..std::mem::take(&mut self.setup) }))
+            }
+            "doctor" => {
+                self.knows(name, &["--json", "--no-trial", "--asterisk-root", "--asterisk-conf"])?;
+                Command::Doctor(doctor::Options {
+                    json: self.query.json,
+                    asterisk_root: self.setup.asterisk_root.take(),
+                    asterisk_conf: self.setup.asterisk_conf.take(),
+                    no_trial: self.no_trial,
+                })
             }
             "demo" => {
                 self.knows(name, &["--fast", "--json"])?;
@@ -255,6 +292,19 @@ impl Options {
         }
     }
 
+    fn history(&mut self) -> Result<Command, BadLine> {
+        let usage = "write it as: pinconnector history copy --from sqlite --to mongodb";
+        let what = text(self.one(usage)?)?;
+        if what != "copy" {
+            return Err(BadLine(format!("history knows copy, not {what}; {usage}")));
+        }
+        self.knows("history copy", &["--from", "--to", "--again"])?;
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from != to => Ok(Command::HistoryCopy { from, to, again: self.again }),
+            _ => Err(BadLine(format!("history copy needs two sides; {usage}"))),
+        }
+    }
+
     fn one(&mut self, missing: &str) -> Result<OsString, BadLine> {
         if self.plain.is_empty() { Err(BadLine(missing.to_owned())) } else { Ok(self.plain.remove(0)) }
     }
@@ -264,6 +314,14 @@ impl Options {
             Some(option) => Err(BadLine(format!("{name} has no option {option}"))),
             None => Ok(()),
         }
+    }
+}
+
+fn side(option: &str, word: &str) -> Result<Side, BadLine> {
+    match word {
+        "sqlite" => Ok(Side::Sqlite),
+        "mongodb" => Ok(Side::Mongodb),
+        other => Err(BadLine(format!("{option} is sqlite or mongodb, not {other}"))),
     }
 }
 
@@ -346,6 +404,8 @@ mod tests {
         assert_eq!(command("replay a.ami --per-call b.ami"), Command::Replay { files, json: false, per_call: true });
         let number = "+79161234567".to_owned();
         assert_eq!(command("forget -y +79161234567"), Command::Forget { number, yes: true });
+        let back = Command::HistoryCopy { from: Side::Mongodb, to: Side::Sqlite, again: true };
+        assert_eq!(command("history copy --from mongodb --to=sqlite --again"), back);
         assert_eq!(command("outbox"), Command::OutboxList { json: false });
         assert_eq!(command("outbox retry"), Command::OutboxRetry { record: None, crm: None });
         let query = CallsQuery { missed: true, since: Some("2h".to_owned()), ..CallsQuery::default() };
@@ -355,6 +415,8 @@ mod tests {
         };
         assert!(flags.yes && flags.region.as_deref() == Some("RU") && flags.port == Some(5039));
         assert_eq!(flags.asterisk_root, Some("/srv/pbx".into()));
+        let doctor = doctor::Options { json: true, no_trial: true, ..doctor::Options::default() };
+        assert_eq!(command("doctor --json --no-trial"), Command::Doctor(doctor));
         assert_eq!(command("demo --help"), Command::Help { topic: Some("demo".to_owned()) });
         assert_eq!(command("--help"), Command::Help { topic: None });
         assert_eq!(command("--version"), Command::Version);
@@ -372,6 +434,8 @@ mod tests {
             ("calls --limit many", "--limit needs a number, not many"),
             ("replay", "replay needs at least one file: pinconnector replay TRACE.ami"),
             ("check it", "check takes no more words: it"),
+            ("history", "write it as: pinconnector history copy --from sqlite --to mongodb"),
+            ("history copy --from here", "--from is sqlite or mongodb, not here"),
             ("outbox burn", "outbox knows list, retry and drop, not burn"),
         ] {
             assert_eq!(line(words), Err(why.to_owned()), "{words}");

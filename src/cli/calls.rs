@@ -1,10 +1,10 @@
-//! `calls`: what the local database knows, through a read-only connection of its own.
+//! `calls`: what the local database knows, through a read-only connection of its own, and further back what MongoDB does.
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, civil};
 
 use super::args::CallsQuery;
-use super::{Failure, print, show};
+use super::{Failure, history, print, show};
 use crate::call::Record;
 use crate::call::record::Moment;
 use crate::config::Config;
@@ -20,7 +20,10 @@ pub fn calls(config: &Config, query: &CallsQuery) -> Result<(), Failure> {
     let reader = open(config)?;
     let zone = config.zone();
     if let Some(id) = &query.conversation {
-        let records = reader.conversation(id).map_err(|error| reading(&error))?;
+        let mut records = reader.conversation(id).map_err(|error| reading(&error))?;
+        if records.is_empty() {
+            records = history::conversation(config, id).map_err(|why| Failure::new(exit::UNAVAILABLE, why))?;
+        }
         if records.is_empty() {
             return Err(Failure::new(exit::DATA, format!("there is no conversation {id} in the database")));
         }
@@ -41,8 +44,14 @@ pub fn calls(config: &Config, query: &CallsQuery) -> Result<(), Failure> {
         ..CallFilter::default()
     };
     let mut records = reader.calls(&filter).map_err(|error| reading(&error))?;
+    let whole = history::further_back(config, &reader, &filter, &mut records);
     records.reverse();
-    if query.json { print(&json_lines(&records)) } else { print(&show::table(&records, &zone)) }
+    if query.json {
+        print(&json_lines(&records))?
+    } else {
+        print(&show::table(&records, &zone))?
+    }
+    whole.map_err(|why| Failure::new(exit::UNAVAILABLE, why))
 }
 
 /// One record a line.
@@ -69,7 +78,7 @@ pub fn reading(error: &crate::store::StoreError) -> Failure {
 }
 
 /// `90m`, `2h`, `7d`, `2026-11-22`, `2026-11-22 14:30`.
-fn since(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Moment, Failure> {
+pub fn since(text: &str, zone: &TimeZone, now: Timestamp) -> Result<Moment, Failure> {
     let bad =
         || Failure::new(exit::USAGE, format!("--since {text}: write 90m, 2h, 7d, 2026-11-22 or '2026-11-22 14:30'"));
     let unit_ms = match text.chars().last() {

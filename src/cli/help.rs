@@ -12,7 +12,7 @@ pub struct Topic {
 }
 
 /// Every command, in the order of the list.
-pub const TOPICS: [Topic; 14] = [
+pub const TOPICS: [Topic; 17] = [
     Topic {
         name: "run",
         synopsis: "run",
@@ -48,6 +48,21 @@ for-asterisk/ beside the configuration. Once more, it keeps what it finds and ch
 --asterisk-conf DIR     its configuration is there, within that root (/etc/asterisk)",
     },
     Topic {
+        name: "doctor",
+        synopsis: "doctor [--json] [--no-trial] [--asterisk-root DIR] [--asterisk-conf DIR]",
+        brief: "tries everything against the live systems, and says what to do",
+        details: "A line per check: ok, warning, FAILURE, or ? for what cannot be found out from here; below it what to do. The exit \
+code is 69 if anything fails, else 0. Each exchange: login, every right, which events arrive, call records, version, secrets, \
+recordings, what counts as extension and trunk, contexts without a catch-all. Each CRM: reachable, secret, clock, users and \
+extensions. This machine: service, database, disk, the dialplan's port. Nothing is changed anywhere.
+To see which events arrive, a call from nowhere to nowhere is placed: nobody's phone rings, no record is made; Asterisk may \
+write two CDRs with the result FAILED.
+--json                one finding a line: about, check, level, text, remedy
+--no-trial            do without that call
+--asterisk-root DIR   Asterisk's machine is this folder (a chroot, a container)
+--asterisk-conf DIR   its configuration is there, within that root (/etc/asterisk)",
+    },
+    Topic {
         name: "check",
         synopsis: "check [--number TEXT]...",
         brief: "says everything that is wrong with the configuration",
@@ -77,7 +92,7 @@ The file holds numbers and names of real people. The login is not in it.
         name: "calls",
         synopsis: "calls [--missed] [--open] [--since WHEN] [--extension N] [--client N] [--limit N] [--json]
 pinconnector calls --conversation ID",
-        brief: "recent calls from the local database",
+        brief: "calls, the newest last",
         details: "--missed          clients nobody answered
 --open            what is going on now
 --since WHEN      90m, 2h, 7d, 2026-11-22 or '2026-11-22 14:30', in the configured time zone
@@ -85,7 +100,9 @@ pinconnector calls --conversation ID",
 --client N        calls with this number, in any form it is written
 --limit N         at most so many (50)
 --json            one record a line
---conversation ID the whole conversation with its timeline, as a tree",
+--conversation ID the whole conversation with its timeline, as a tree
+They come from the local database; with [store] kind = \"mongodb\" those before its last days from MongoDB. If that is away, what \
+is here is shown, and the exit code is 69.",
     },
     Topic {
         name: "outbox",
@@ -95,6 +112,27 @@ pinconnector calls --conversation ID",
 retry           try now what waits or was refused: one record, those of one CRM, or all
 drop RECORD     never deliver this one (asks first)
 All work whether the service runs or not.",
+    },
+    Topic {
+        name: "history",
+        synopsis: "history copy --from sqlite|mongodb --to mongodb|sqlite [--again]",
+        brief: "moves the history between the local database and MongoDB",
+        details: "Copies every call of the configured exchanges; what is there in a younger state stays, and nothing is removed. The \
+service may run. Broken off, the same command goes on where it was.
+Where to is [store.mongodb]; first set kind = \"mongodb\" and restart, then copy: so there is no gap.
+--again   from the beginning, whatever was copied before",
+    },
+    Topic {
+        name: "reconcile",
+        synopsis: "reconcile [--since WHEN] [--pbx NAME] [--dry-run] [--json]",
+        brief: "compares the calls with Asterisk's own records and imports what is missing",
+        details: "Reads the call detail records that [asterisk.cdr] names, and says for each exchange that all calls are \
+present, or which were missing, and what cannot be checked. The service does the same after every broken link and each night \
+([reconcile] at).
+--since WHEN  how far back, as in `calls`; a day by default
+--pbx NAME    only this exchange
+--dry-run     import nothing
+--json        one report a line",
     },
     Topic {
         name: "backup",

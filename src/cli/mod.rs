@@ -5,11 +5,14 @@ mod calls;
 mod capture;
 mod check;
 mod demo;
+pub mod doctor;
 pub mod help;
+mod history;
 mod host;
 mod logger;
 mod orders;
 mod password;
+pub mod reconcile;
 mod replay;
 pub mod setup;
 mod show;
@@ -107,8 +110,11 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::OutboxDrop { record, yes } => orders::drop_row(&config()?, &record, yes),
         Command::Capture { file, pbx, seconds } => capture::capture(&config()?, &file, pbx.as_deref(), seconds),
         Command::Demo { fast, json } => demo::demo(fast, json),
+        Command::HistoryCopy { from, to, again } => history::copy(&config()?, from, to, again),
         Command::Backup { file } => orders::backup(&config()?, &file),
         Command::Forget { number, yes } => orders::forget(&config()?, &number, yes),
+        Command::Doctor(options) => doctor::doctor(&config()?, &options),
+        Command::Reconcile(wanted) => reconcile::reconcile(&config()?, &wanted),
         Command::Setup(flags) => setup::setup(file, &flags),
         Command::Password => password::password(),
         Command::Help { topic } => print(&match topic {

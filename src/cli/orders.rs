@@ -142,6 +142,7 @@ fn order(config: &Config, request: &Request) -> Result<u64, Failure> {
     match answer {
         Answer::Done { count } => Ok(count),
         Answer::Failed { why } => Err(Failure::new(exit::IO, why)),
+        Answer::Reports { .. } => Ok(0),
     }
 }
 
@@ -154,6 +155,8 @@ fn without_service(config: &Config, request: &Request) -> Result<Answer, Failure
     let done = match request.clone() {
         Request::Retry { row, crm } => desk.retry(&control::rows(row, crm)),
         Request::Drop { row } => desk.drop_rows(&Rows::One(row)),
+        // Has a command of its own.
+        Request::Reconcile { .. } => Ok(0),
         Request::Forget { number } => {
             // The CRMs are told by the next service.
             let told = config

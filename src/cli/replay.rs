@@ -100,7 +100,7 @@ impl Playing {
                     for record in change.records {
                         let known = self.newest.get(&record.id);
                         if known.is_none_or(|known| known.revision < record.revision) {
-                            self.newest.insert(record.id.clone(), record);
+                            self.newest.insert(record.id.clone(), std::sync::Arc::unwrap_or_clone(record));
                         }
                     }
                 }
@@ -110,7 +110,7 @@ impl Playing {
                     }
                 }
                 // Nobody is there to be asked or told.
-                Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::Progress(_) => {}
+                Effect::Resynced { .. } | Effect::Ask { .. } | Effect::AskAfterCommit { .. } | Effect::Progress(_) => {}
             }
         }
     }

@@ -37,6 +37,11 @@ pub fn between_sections(config: &Config, document: &mut Document<'_>) {
     crms(config, document, &mut found);
     window(config, document, &mut found);
     store(config, document, &mut found);
+    pair(config, document, &mut found);
+    for (key, text) in config.hours.read().err().unwrap_or_default() {
+        let line = document.section_line("hours", 0);
+        found.push(Problem::error(&format!("[hours] {}", key.trim_end()), text).at_line(line));
+    }
     for (key, text) in config.recordings.problems(config.store.keep_days) {
         let line = document.section_line("recordings", 0);
         found.push(Problem::error(&format!("[recordings] {key}"), text).at_line(line));
@@ -109,6 +114,24 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
             let place = format!("[[asterisk]] {:?} {}", section.name, problem.key);
             found.push(Problem::error(&place, problem.message).at_line(line));
         }
+        for problem in config.cdr.get(nth).into_iter().flatten().flat_map(crate::cdr::CdrSettings::problems) {
+            let place = format!("[[asterisk]] {:?} {}", section.name, problem.key);
+            let told = if problem.fatal {
+                Problem::error(&place, problem.message)
+            } else {
+                Problem::warning(&place, problem.message)
+            };
+            found.push(told.at_line(line));
+        }
+        for (trunk, other) in &section.peers {
+            let there = config.asterisk.iter().any(|own| own.name == *other);
+            let text = match (there, *other == section.name) {
+                (true, false) => continue,
+                (_, true) => format!("{trunk:?} leads to this exchange itself"),
+                (false, _) => format!("{trunk:?} leads to {other:?}, and there is no [[asterisk]] of that name"),
+            };
+            found.push(Problem::error(&format!("[[asterisk]] {:?} peers", section.name), text).at_line(line));
+        }
         if !names.insert(&section.name) {
             let text = "another [[asterisk]] has this name, too; ids of calls begin with it, so it must be unique";
             found.push(Problem::error(&format!("[[asterisk]] {:?} name", section.name), text).at_line(line));
@@ -117,6 +140,11 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
 }
 
 fn window(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    if let Err(error) = config.reconcile.time() {
+        let text =
+            format!("{:?} is no time of day ({error}): write it as 03:30, or \"\" for never", config.reconcile.at);
+        found.push(Problem::error("[reconcile] at", text).at_line(document.section_line("reconcile", 0)));
+    }
     if let Ok(numbers) = Numbers::new(&config.numbers)
         && let Err(problems) = config.agi.check(&numbers)
     {
@@ -148,6 +176,21 @@ fn store(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
     {
         let text = "the history in MongoDB has this name in the outbox: give the CRM another";
         found.push(Problem::error("[[crm]] name", text).at_line(document.section_line("crm", nth)));
+    }
+}
+
+fn pair(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) {
+    let line = document.section_line("pair", 0);
+    if !config.pair.lease.is_empty() && config.store.kind != StoreKind::Mongodb {
+        let text = "two connectors for one exchange agree through MongoDB who is active: set [store] kind = \"mongodb\" \
+                    (the same database in both), or empty this key";
+        found.push(Problem::error("[pair] lease", text).at_line(line));
+    }
+    for (key, text) in [("lease", &config.pair.lease), ("name", &config.pair.name)] {
+        if text.len() > 100 || text.chars().any(char::is_control) {
+            let text = "at most 100 characters, without control characters";
+            found.push(Problem::error(&format!("[pair] {key}"), text).at_line(line));
+        }
     }
 }
 

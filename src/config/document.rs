@@ -74,6 +74,30 @@ impl<'a> Document<'a> {
         all
     }
 
+    /// As [`Document::sections`], with the section `[name.inner]` of each, which belongs to somebody else.
+    pub fn sections_with<T: DeserializeOwned, U: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        inner: &str,
+    ) -> Vec<(T, Option<U>)> {
+        let mut inners = Vec::new();
+        if let Some(key) = self.table.keys().find(|key| key.get_ref() == name).cloned()
+            && let Some(DeValue::Array(array)) = self.table.get_mut(&key).map(Spanned::get_mut)
+        {
+            for value in array.iter_mut() {
+                let DeValue::Table(table) = value.get_mut() else { continue };
+                let key = table.keys().find(|key| key.get_ref() == inner).cloned();
+                inners.push(key.and_then(|key| table.remove(&key)));
+            }
+        }
+        let mut read = Vec::new();
+        for value in inners {
+            read.push(value.and_then(|value| self.read(value, &format!("[{name}.{inner}]"))));
+        }
+        let outers: Vec<T> = self.sections(name);
+        outers.into_iter().zip(read.into_iter().chain(std::iter::repeat_with(|| None))).collect()
+    }
+
     /// Takes a key that stands before all sections.
     pub fn value<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let value = self.take(name)?;

@@ -3,21 +3,25 @@
 
 mod checks;
 mod document;
+mod hours;
 mod problem;
 mod rules;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use hours::{HoursOf, HoursSettings};
 pub use problem::{BadConfig, Problem, Severity};
-pub use sections::{AlertSettings, CallsSettings, LogSettings, RecordsKind};
+pub use sections::{AlertSettings, CallsSettings, LogSettings, ReconcileSettings, RecordsKind};
 
 use document::Document;
 
 use crate::agi::AgiSettings;
 use crate::ami::AsteriskSettings;
+use crate::cdr::CdrSettings;
 use crate::crm::CrmSettings;
 use crate::http::{ClickToCallSettings, HttpSettings};
+use crate::lease::PairSettings;
 use crate::phone::NumbersSettings;
 use crate::recordings::RecordingsSettings;
 use crate::store;
@@ -26,17 +30,20 @@ use crate::store;
 pub const USUAL_FILES: [&str; 2] = ["/etc/pinconnector/pinconnector.toml", "pinconnector.toml"];
 
 /// The sections and keys of the file's top level.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 15] = [
     "time_zone",
     "asterisk",
     "crm",
     "numbers",
     "calls",
+    "hours",
     "click_to_call",
     "http",
     "agi",
     "recordings",
+    "reconcile",
     "store",
+    "pair",
     "alert",
     "log",
 ];
@@ -49,14 +56,19 @@ pub struct Config {
     /// IANA name of the office's time zone; the system's where absent.
     pub time_zone: Option<String>,
     pub asterisk: Vec<AsteriskSettings>,
+    /// Where each of them keeps its call detail records, in the same order.
+    pub cdr: Vec<Option<CdrSettings>>,
     pub crm: Vec<CrmSettings>,
     pub numbers: NumbersSettings,
     pub calls: CallsSettings,
+    pub hours: HoursSettings,
     pub click_to_call: ClickToCallSettings,
     pub http: HttpSettings,
     pub agi: AgiSettings,
     pub recordings: RecordingsSettings,
+    pub reconcile: ReconcileSettings,
     pub store: store::Settings,
+    pub pair: PairSettings,
     pub alert: AlertSettings,
     pub log: LogSettings,
     /// What is worth knowing though it does not prevent a start.
@@ -98,18 +110,24 @@ impl Config {
     }
 
     fn read(document: &mut Document<'_>) -> Self {
+        let time_zone = document.value("time_zone");
+        let (asterisk, cdr) = document.sections_with("asterisk", "cdr").into_iter().unzip();
         let mut config = Self {
             file: PathBuf::new(),
-            time_zone: document.value("time_zone"),
-            asterisk: document.sections("asterisk"),
+            time_zone,
+            asterisk,
+            cdr,
             crm: document.sections("crm"),
             numbers: document.section("numbers"),
             calls: document.section("calls"),
+            hours: document.section("hours"),
             click_to_call: document.section("click_to_call"),
             http: document.section("http"),
             agi: document.section("agi"),
             recordings: document.section("recordings"),
+            reconcile: document.section("reconcile"),
             store: document.section("store"),
+            pair: document.section("pair"),
             alert: document.section("alert"),
             log: document.section("log"),
             warnings: Vec::new(),

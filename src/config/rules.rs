@@ -1,10 +1,13 @@
 //! What the configuration means for the core: [`Rules`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Config, RecordsKind};
+use crate::asterisk::PbxId;
 use crate::call::Rules;
 use crate::call::discretion::Discretion;
+use crate::call::hours::Hours;
 use crate::call::rules::{RecordKind, Route};
 use crate::phone::{EndpointPattern, Numbers};
 
@@ -23,22 +26,40 @@ impl Config {
                 RecordsKind::PerCall => RecordKind::PerCall,
             },
             pbxs: self.asterisk.iter().map(|section| section.name.clone()).collect(),
+            peers: self.peers(),
             routes: self.routes(),
             keep_variables: self.calls.keep_variables.clone(),
             discretion: Discretion {
                 ignored: patterns(&self.calls.ignore_extensions),
                 private: patterns(&self.calls.private_extensions),
             },
+            hours: self.hours_of_all(),
             every_originate_is_ours: false,
             audit_ms: self.audit_ms(),
             ..Rules::default()
         }
     }
 
+    fn hours_of_all(&self) -> Hours {
+        // What is wrong with them was said when the file was read.
+        let (office, groups) = self.hours.read().unwrap_or_default();
+        Hours { office, groups, zones: self.asterisk.iter().map(|section| self.zone_of(section)).collect() }
+    }
+
     /// The shortest interval that any exchange wants; one clock is enough for all.
     fn audit_ms(&self) -> u64 {
         let wanted = self.asterisk.iter().map(|section| u64::from(section.audit_s)).filter(|seconds| *seconds > 0);
         wanted.min().unwrap_or(0) * 1000
+    }
+
+    /// Which trunk of which exchange leads to which other one.
+    fn peers(&self) -> BTreeMap<(PbxId, String), PbxId> {
+        let id = |at: usize| PbxId(u16::try_from(at).unwrap_or(u16::MAX));
+        let nth = |name: &str| self.asterisk.iter().position(|section| section.name == name).map(id);
+        let of = self.asterisk.iter().enumerate().flat_map(|(at, section)| {
+            section.peers.iter().filter_map(move |(trunk, other)| Some(((id(at), trunk.clone()), nth(other)?)))
+        });
+        of.collect()
     }
 
     fn routes(&self) -> Vec<Route> {

@@ -40,6 +40,28 @@ pub enum RecordsKind {
     PerCall,
 }
 
+/// `[reconcile]`: when the calls are compared with what Asterisk wrote of them.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReconcileSettings {
+    /// Local time of day, `HH:MM`; empty is never.
+    pub at: String,
+}
+
+impl Default for ReconcileSettings {
+    fn default() -> Self {
+        Self { at: "03:30".to_owned() }
+    }
+}
+
+impl ReconcileSettings {
+    /// # Errors
+    /// If `at` is no time of day.
+    pub fn time(&self) -> Result<Option<jiff::civil::Time>, jiff::Error> {
+        if self.at.is_empty() { Ok(None) } else { jiff::civil::Time::strptime("%H:%M", &self.at).map(Some) }
+    }
+}
+
 /// `[alert]`: who is told when something is down, and when it is over.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

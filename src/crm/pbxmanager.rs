@@ -87,6 +87,10 @@ pub fn next(told: &Told, record: &Record, form: NumberForm, link: &dyn Fn(&str) 
     let call = ("callUUID", record.id.clone());
     let event = |name, parameters, then| Some(Event { name, parameters, then });
     let Some(start) = told.start else {
+        // Another CRM's by now, or part of another record: this one never heard of it, and need not.
+        if record.superseded_by.is_some() {
+            return None;
+        }
         let then = Told { start: Some(Start::Owned), ..Told::default() };
         return event("StartApp", start_app(record, form), then);
     };
@@ -131,9 +135,34 @@ pub fn next(told: &Told, record: &Record, form: NumberForm, link: &dyn Fn(&str) 
 
 /// The body of a request: a form, with the secret in it.
 pub fn encode(event: &Event, secret: &str) -> String {
+    form(secret, event.name, event.parameters.iter().map(|(name, value)| (*name, value.as_str())))
+}
+
+/// A body that changes nothing, as no record has this id: it only shows whether the secret is the right one.
+pub(super) fn harmless(secret: &str) -> String {
+    form(secret, "Hangup", [("callUUID", "pinconnector-doctor"), ("causetxt", "null")].into_iter())
+}
+
+/// Whether `answer` to [`harmless`] is that of a module that takes our secret.
+pub(super) fn judge_harmless(answer: &Answer) -> Result<(), Fault> {
+    judge_status(answer)?;
+    let text = answer.text();
+    if text.contains("<Authentication>Failure</Authentication>") {
+        return Err(wrong_secret());
+    }
+    if text.trim().is_empty() {
+        return Ok(());
+    }
+    Err(Fault::crm(format!("it answered {} with {} instead of nothing", answer.status, answer.said())))
+}
+
+fn wrong_secret() -> Fault {
+    Fault::crm("it does not accept our secret; it must be the one in vTiger's Settings, Integration, PBXManager")
+}
+
+fn form<'p>(secret: &'p str, event: &'p str, parameters: impl Iterator<Item = (&'static str, &'p str)>) -> String {
     let mut form = String::with_capacity(256);
-    let parameters = event.parameters.iter().map(|(name, value)| (*name, value.as_str()));
-    for (name, value) in [("vtigersignature", secret), ("callstatus", event.name)].into_iter().chain(parameters) {
+    for (name, value) in [("vtigersignature", secret), ("callstatus", event)].into_iter().chain(parameters) {
         if !form.is_empty() {
             form.push('&');
         }
@@ -157,9 +186,7 @@ pub fn judge(event: &Event, record: &Record, answer: &Answer) -> Result<Told, Fa
     judge_status(answer)?;
     let text = answer.text();
     if text.contains("<Authentication>Failure</Authentication>") {
-        return Err(Fault::crm(
-            "it does not accept our secret; it must be the one in vTiger's Settings, Integration, PBXManager",
-        ));
+        return Err(wrong_secret());
     }
     match event.name {
         "StartApp" if text.contains("<Authentication>Success</Authentication>") => {

@@ -40,8 +40,10 @@ pub fn judge(answer: &Answer, count: usize) -> Outcome {
 
 fn push_record(body: &mut Vec<u8>, delivery: &Delivery, now_ms: i64, term: u64) {
     // A clock that was set back makes a state of the future; that is as young as can be.
-    let live = now_ms.saturating_sub(delivery.changed_at_ms) < LIVE_MS;
+    let young = now_ms.saturating_sub(delivery.changed_at_ms) < LIVE_MS;
     let record = delivery.body.trim_end();
+    // What was found afterwards is over, however new it is to us. No text of the record can hold this: quotes in it are escaped.
+    let live = young && !record.contains(r#""source":"cdr""#);
     let open = record.strip_suffix('}').expect("a stored record is a JSON object: `call/record.rs` wrote it");
     body.extend_from_slice(open.as_bytes());
     if !open.trim_end().ends_with('{') {

@@ -172,6 +172,7 @@ impl CallState {
                 Effect::AskAfterCommit { pbx, action_id, action } => {
                     save.release.push(Released::Ask { pbx, action_id, action });
                 }
+                Effect::Resynced { pbx } => save.release.push(Released::Resynced(pbx)),
                 // The answer says what is stored, so it waits for the same commit.
                 Effect::Progress(progress) => save.release.push(Released::Progress(progress)),
             }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::News;
 use super::queues::Released;
+use super::reconcile::{self, Wish};
 use crate::crm::courier::Report;
 use crate::store::rows::Rows;
 use crate::store::{self, Order, StoreError};
@@ -36,6 +37,12 @@ pub enum Request {
     Forget {
         number: String,
     },
+    /// Calls of this exchange, or of all, are compared with its call detail records.
+    Reconcile {
+        since_ms: i64,
+        pbx: Option<String>,
+        import: bool,
+    },
 }
 
 /// What came of it.
@@ -48,6 +55,10 @@ pub enum Answer {
     },
     Failed {
         why: String,
+    },
+    /// One for each exchange.
+    Reports {
+        reports: Vec<reconcile::Report>,
     },
 }
 
@@ -75,10 +86,16 @@ pub struct Control {
 
 impl Control {
     /// Listens beside `database`; the lock on the database is ours already, so a socket that lies there is a dead one's.
+    /// `wishes`: of whoever reads call detail records, if there are any.
     ///
     /// # Errors
     /// If the socket cannot be made.
-    pub fn listen(database: &Path, keeper: Sender<store::Input<Released>>, news: News) -> io::Result<Self> {
+    pub fn listen(
+        database: &Path,
+        keeper: Sender<store::Input<Released>>,
+        news: News,
+        wishes: Option<Sender<Wish>>,
+    ) -> io::Result<Self> {
         let path = socket_path(database);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -90,7 +107,7 @@ impl Control {
         let thread = Thread::start("control", move || {
             // One at a time: this is for people and scripts, and an order is short.
             while let Ok((stream, _)) = accepting.accept() {
-                if let Err(error) = serve(&stream, &keeper, &news) {
+                if let Err(error) = serve(&stream, &keeper, &news, wishes.as_ref()) {
                     log::debug!("control: {error}");
                 }
             }
@@ -110,7 +127,12 @@ impl Drop for Control {
     }
 }
 
-fn serve(stream: &UnixStream, keeper: &Sender<store::Input<Released>>, news: &News) -> io::Result<()> {
+fn serve(
+    stream: &UnixStream,
+    keeper: &Sender<store::Input<Released>>,
+    news: &News,
+    wishes: Option<&Sender<Wish>>,
+) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     let mut line = String::new();
@@ -118,7 +140,10 @@ fn serve(stream: &UnixStream, keeper: &Sender<store::Input<Released>>, news: &Ne
     let answer = match serde_json::from_str::<Request>(&line) {
         Ok(request) => {
             log::info!("control: {request:?}");
-            order(&request, keeper, news)
+            match request {
+                Request::Reconcile { since_ms, pbx, import } => compared(since_ms, pbx, import, wishes),
+                request => order(&request, keeper, news),
+            }
         }
         Err(error) => Answer::Failed { why: format!("not understood: {error}") },
     };
@@ -146,6 +171,23 @@ fn order(request: &Request, keeper: &Sender<store::Input<Released>>, news: &News
                 Err(why) => Answer::Failed { why },
             }
         }
+        Request::Reconcile { .. } => Answer::Failed { why: "the keeper reads no call detail records".to_owned() },
+    }
+}
+
+fn compared(since_ms: i64, pbx: Option<String>, import: bool, wishes: Option<&Sender<Wish>>) -> Answer {
+    let (answer, reports) = bounded(1);
+    let wish = Wish::Check { since_ms, pbx, import, answer };
+    let asked = match wishes {
+        None => Err("no exchange of the running service has call detail records; does it need a restart?".to_owned()),
+        Some(wishes) => wishes.try_send(wish).map_err(|_| "too much is being compared already".to_owned()),
+    };
+    let done = asked.and_then(|()| {
+        reports.recv_timeout(LONGEST_ORDER).map_err(|_| "it takes too long: choose a shorter period".to_owned())?
+    });
+    match done {
+        Ok(reports) => Answer::Reports { reports },
+        Err(why) => Answer::Failed { why },
     }
 }
 

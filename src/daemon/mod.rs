@@ -17,6 +17,7 @@ pub mod history;
 pub mod links;
 pub mod process;
 pub mod queues;
+pub mod reconcile;
 mod recorded;
 mod reload;
 mod senders;
@@ -54,6 +55,7 @@ use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
 use queues::{Notice, Released, Told};
+use reconcile::Reconciler;
 use recorded::Recordings;
 use senders::SavedCounts;
 use window::{Exchange, Watched, Window};
@@ -94,6 +96,9 @@ pub struct Service {
     /// What the window wants to know of the main thread.
     questions: Receiver<Sender<Watched>>,
     senders: Vec<Thread>,
+    /// Absent where no exchange has call detail records.
+    reconcile: Option<Arc<Sender<reconcile::Wish>>>,
+    reconcile_thread: Option<Thread>,
     /// Looked at before anything is sent to a CRM and before each Originate.
     pass: Pass,
     /// Absent unless the history is in MongoDB.
@@ -173,16 +178,20 @@ impl Service {
         let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
+        let (wish_sender, wishes) = bounded(queues::WISHES.capacity);
+        let with_cdr = reconcile::exchanges(&config);
+        let reconcile = (!with_cdr.is_empty()).then(|| Arc::new(wish_sender));
         let plan = Plan {
             destinations: Vec::new(),
             follow_up_days: config.calls.follow_up_days,
-            release: release(
-                Arc::downgrade(&links),
-                notice_sender.clone(),
-                news_sender.clone(),
-                Arc::clone(&feed),
-                pass.clone(),
-            ),
+            release: release(Ways {
+                links: Arc::downgrade(&links),
+                notices: notice_sender.clone(),
+                news: news_sender.clone(),
+                feed: Arc::clone(&feed),
+                pass: pass.clone(),
+                wishes: reconcile.as_ref().map(Arc::downgrade),
+            }),
             alarms: alarm_sender,
             clock: Now::read,
             seed: seed(),
@@ -193,6 +202,22 @@ impl Service {
             opened.keep(plan).map_err(|error| Fault::system("no thread for the database", &error))?;
         let link_key = window::link_key(&config.store.path, &inputs)
             .map_err(|error| Fault::system("no random numbers", &error))?;
+        let reconcile_thread = match &reconcile {
+            None => None,
+            Some(_) => {
+                let thread = Reconciler {
+                    exchanges: with_cdr,
+                    rules: config.rules(),
+                    at: config.reconcile.time().ok().flatten(),
+                    zone: config.zone(),
+                    keep_days: config.store.keep_days,
+                    database: config.store.path.clone(),
+                    keeper: inputs.clone(),
+                };
+                let thread = Thread::start("reconcile", move || thread.run(&wishes));
+                Some(thread.map_err(|error| Fault::system("no thread for call detail records", &error))?)
+            }
+        };
         let links_of_recordings = recording_link(&config, &link_key);
         let mut saved = SavedCounts::default();
         let (mut destinations, mut senders) =
@@ -281,7 +306,8 @@ impl Service {
         let (word_sender, words) = bounded(queues::WORDS.capacity);
         let couriers = Couriers::start(&config.crm, commands, word_sender, request_log.clone())
             .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
-        let control = control::Control::listen(&config.store.path, inputs.clone(), news_sender)
+        let wishes = reconcile.as_deref().cloned();
+        let control = control::Control::listen(&config.store.path, inputs.clone(), news_sender, wishes)
             .map_err(|error| Fault::system("cannot listen for the command line", &error))?;
         Ok(Self {
             config,
@@ -297,6 +323,8 @@ impl Service {
             feed,
             questions,
             senders,
+            reconcile,
+            reconcile_thread,
             pass,
             history,
             recordings,
@@ -380,6 +408,9 @@ impl Service {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
         }
+        // Nobody wishes for anything any more; what it was about to store is stored.
+        drop(self.reconcile);
+        self.reconcile_thread.into_iter().for_each(&mut join);
         drop(self.keeper_inputs);
         drop(self.outcomes);
         while !self.keeper.is_finished() && Instant::now() < until {
@@ -402,14 +433,19 @@ impl Service {
     }
 }
 
-/// What the keeper does with what a commit released.
-fn release(
+/// Where what a commit released goes. Weak where the other end must be able to end before the keeper.
+struct Ways {
     links: Weak<Links>,
     notices: Sender<Notice>,
     news: News,
     feed: Arc<OnceLock<Feed>>,
     pass: Pass,
-) -> Box<dyn FnMut(Released) + Send> {
+    wishes: Option<Weak<Sender<reconcile::Wish>>>,
+}
+
+/// What the keeper does with what a commit released.
+fn release(ways: Ways) -> Box<dyn FnMut(Released) + Send> {
+    let Ways { links, notices, news, feed, pass, wishes } = ways;
     Box::new(move |released| match released {
         Released::Ask { pbx: _, action_id, action: Action::Originate(_) } if pass.term(boot_ms()).is_none() => {
             // The core gives the call up when no answer comes.
@@ -436,6 +472,12 @@ fn release(
             if let Some(feed) = feed.get() {
                 // Too busy: the next state overtakes this one.
                 let _ = feed.tell(Happened::Request(progress));
+            }
+        }
+        Released::Resynced(pbx) => {
+            if let Some(wishes) = wishes.as_ref().and_then(Weak::upgrade) {
+                // Full: this period is looked through again tonight.
+                let _ = wishes.try_send(reconcile::Wish::Fill(pbx));
             }
         }
         Released::Placed { crm, done } => {

@@ -38,7 +38,7 @@ pub const TOLD: Queue = Queue {
 
 /// What must be stored.
 pub const SAVES: Queue = Queue {
-    from: "call-state, control, main",
+    from: "call-state, control, reconcile, main",
     to: "store-keeper",
     carries: "store::Input",
     // A commit takes at most 256; a longer queue would only be memory, touched from the start.
@@ -89,6 +89,15 @@ pub const REQUESTS: Queue = Queue {
     carries: "crm::RequestLine",
     capacity: 256,
     when_full: "the line is dropped: the list of last requests has a hole",
+};
+
+/// What is to be looked for in call detail records.
+pub const WISHES: Queue = Queue {
+    from: "store-keeper (after a commit), control, main",
+    to: "reconcile",
+    carries: "reconcile::Wish",
+    capacity: 16,
+    when_full: "the wish is dropped: the next night, or the next new link, looks through the same period; an order is refused",
 };
 
 /// What the window wants to know of the main thread.
@@ -155,9 +164,9 @@ pub const RECORDED: Queue = Queue {
 };
 
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 15] = [
-    HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS, WORDS,
-    RECORDED,
+pub const TABLE: [Queue; 16] = [
+    HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, WISHES, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS,
+    WORDS, RECORDED,
 ];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
@@ -191,6 +200,8 @@ pub enum Released {
         crm: String,
         done: crate::http::office::Done,
     },
+    /// All that a new link could tell is stored; the rest may stand in the exchange's call detail records.
+    Resynced(PbxId),
     /// A [`TellCalls::Probe`] has come all the way.
     Alive(u64),
 }

@@ -12,8 +12,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
     }
     let old = &service.config;
     let mut restart = Vec::new();
-    if old.asterisk != new.asterisk {
+    if old.asterisk != new.asterisk || old.cdr != new.cdr {
         restart.push("[[asterisk]]");
+        new.cdr.clone_from(&old.cdr);
         new.asterisk.clone_from(&old.asterisk);
     }
     let of_start = |store: &store::Settings| (store.path.clone(), store.power_loss, store.kind, store.mongodb.clone());
@@ -62,6 +63,15 @@ pub fn reload(service: &mut Service, mut new: Config) {
     service.tell(Input::Reloaded(Box::new(new.rules())));
     if let Some(recordings) = &service.recordings {
         recordings.reload(&new);
+    }
+    if let Some(wishes) = &service.reconcile {
+        let at = new.reconcile.time().ok().flatten();
+        let wish =
+            super::reconcile::Wish::Reloaded { rules: Box::new(new.rules()), at, keep_days: new.store.keep_days };
+        // Full: it is at work; the rules it began with are good until the next reload.
+        if wishes.try_send(wish).is_err() {
+            log::warn!("reload: call detail records are still being compared by the old rules");
+        }
     }
     if let Some(dialplan) = &service.dialplan {
         dialplan.reload(&new);

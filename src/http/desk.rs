@@ -37,7 +37,8 @@ pub enum ToDesk {
     Ask(Token, Box<Request>),
     /// A listener of events is gone.
     Left(Token),
-    Happened(Happened),
+    /// Boxed, as everything large: the queue has room for a thousand of the largest kind.
+    Happened(Box<Happened>),
     /// The commit of a click is over.
     Placed {
         crm: String,
@@ -166,7 +167,7 @@ impl Desk {
         match told {
             ToDesk::Ask(token, request) => self.ask(token, *request),
             ToDesk::Left(token) => self.hub.leave(token),
-            ToDesk::Happened(happened) => self.happened(happened),
+            ToDesk::Happened(happened) => self.happened(*happened),
             ToDesk::Placed { crm, request, result } => self.placed(&crm, &request, result),
             ToDesk::Fetched { crm, body, reply } => self.fetched_click(reply, &crm, &body, Now::read()),
             ToDesk::Kept { crm, asked, peer, kept } => self.kept(&crm, &asked, &peer, kept.as_deref()),

@@ -47,6 +47,8 @@ const LINGER_TIME: Duration = Duration::from_millis(1000);
 const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How often deadlines are looked at, while there are connections.
 const SWEEP: Duration = Duration::from_millis(250);
+/// A queue is memory from the start, whether used or not; who sends more at once waits a moment.
+const POSTS_WAITING: usize = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Requests in progress may hold this much of all memory together.
 const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -100,7 +102,7 @@ impl Gate {
             door.listener.set_nonblocking(true)?;
             epoll::add(&epoll, &door.listener, EventData::new_u64(LISTENERS + nth as u64), EventFlags::IN)?;
         }
-        let (posts, inbox) = crossbeam_channel::bounded(4096);
+        let (posts, inbox) = crossbeam_channel::bounded(POSTS_WAITING);
         let mailbox = Mailbox { posts, bell: Arc::clone(&bell) };
         let gate = Self {
             epoll,

@@ -48,7 +48,9 @@ impl Filter {
 pub struct Hub {
     listeners: HashMap<Token, Filter>,
     /// Records that are not final, by id, and the final ones of conversations that go on.
-    open: BTreeMap<String, Record>,
+    open: BTreeMap<String, Arc<Record>>,
+    /// Ids of those of each conversation.
+    of_conversation: HashMap<String, Vec<String>>,
     pbxs: BTreeMap<String, PbxStatus>,
     crms: BTreeMap<String, CrmStatus>,
     counted: VecDeque<String>,
@@ -87,7 +89,7 @@ impl Hub {
     }
 
     /// A record changed.
-    pub fn record(&mut self, record: Record, gate: &Mailbox) {
+    pub fn record(&mut self, record: Arc<Record>, gate: &Mailbox) {
         // One event for those who hear recordings, one for those who do not; made when the first listener wants it.
         let mut with: Option<Arc<[u8]>> = None;
         let mut without: Option<Arc<[u8]>> = None;
@@ -96,8 +98,8 @@ impl Hub {
             let bytes = made.get_or_insert_with(|| event("call", &shown(&record, filter)));
             gate.send(Post::Event(*token, Arc::clone(bytes)));
         }
-        let was_open = self.open.get(&record.id).is_some_and(is_open);
-        let before = self.open.remove(&record.id).map(|old| old.conversation);
+        let was_open = self.open.get(&record.id).is_some_and(|known| is_open(known));
+        let before = self.take(&record.id).map(|old| old.conversation.clone());
         let conversation = record.conversation.clone();
         if !is_open(&record) {
             self.count(&record, was_open);
@@ -107,8 +109,12 @@ impl Hub {
         }
         // Where nobody rings or talks any more, the phones that had their turn go, too.
         for conversation in before.into_iter().chain([conversation]) {
-            if !self.open.values().any(|record| record.conversation == conversation && is_open(record)) {
-                self.open.retain(|_, record| record.conversation != conversation);
+            let of_it = self.of_conversation.get(&conversation).map_or(&[][..], Vec::as_slice);
+            if of_it.iter().any(|id| self.open.get(id).is_some_and(|record| is_open(record))) {
+                continue;
+            }
+            for id in self.of_conversation.remove(&conversation).unwrap_or_default() {
+                self.open.remove(&id);
             }
         }
     }
@@ -116,15 +122,29 @@ impl Hub {
     /// A record that was open before anything was told; what was told meanwhile is newer.
     pub fn note(&mut self, record: Record) {
         if is_open(&record) && !self.open.contains_key(&record.id) {
-            self.keep(record);
+            self.keep(Arc::new(record));
         }
     }
 
-    fn keep(&mut self, record: Record) {
-        if self.open.len() >= OPEN_MAX {
-            self.open.pop_first();
+    fn keep(&mut self, record: Arc<Record>) {
+        if self.open.len() >= OPEN_MAX
+            && let Some(first) = self.open.keys().next().cloned()
+        {
+            self.take(&first);
         }
+        self.of_conversation.entry(record.conversation.clone()).or_default().push(record.id.clone());
         self.open.insert(record.id.clone(), record);
+    }
+
+    fn take(&mut self, id: &str) -> Option<Arc<Record>> {
+        let record = self.open.remove(id)?;
+        if let Some(ids) = self.of_conversation.get_mut(&record.conversation) {
+            ids.retain(|one| one != id);
+            if ids.is_empty() {
+                self.of_conversation.remove(&record.conversation);
+            }
+        }
+        Some(record)
     }
 
     /// Records that still count as open here.

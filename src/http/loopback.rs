@@ -1,6 +1,7 @@
 //! Whose program is at the other end of a loopback connection: a person's, or a service's such as a reverse proxy's.
 //!
-//! Linux names the owner of every socket in `/proc/net/tcp` and `tcp6`. A proxy that runs under an account of its own gives
+//! Linux names the owner of every socket in `/proc/self/net/tcp` and `tcp6` (`/proc/net` is a link to it, which a service
+//! that sees nothing of /proc but processes does not have). A proxy that runs under an account of its own gives
 //! itself away so, whatever it passes on.
 
 use std::fmt::Write as _;
@@ -13,7 +14,7 @@ const NOBODY_UID: u32 = 65_534;
 /// Whether the peer's socket belongs to root, to a person, or to whoever runs this service. No where it cannot be told.
 pub fn is_person(peer: SocketAddr) -> bool {
     let look = || {
-        ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|path| {
+        ["/proc/self/net/tcp", "/proc/self/net/tcp6"].iter().find_map(|path| {
             let table = std::fs::read_to_string(path).ok()?;
             owner_of(&table, peer)
         })

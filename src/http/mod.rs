@@ -86,7 +86,7 @@ impl Http {
         let limits = Limits { connections: setup.http.connections, per_address: setup.http.connections_per_address };
         let figures = Arc::new(Figures::default());
         let (desk_sender, to_desk) = bounded(1024);
-        let (errand_sender, errands) = bounded(1024);
+        let (errand_sender, errands) = bounded(256);
         let (gate, mailbox) =
             Gate::new(doors, limits, desk_sender.clone(), errand_sender.clone(), Arc::clone(&figures))?;
         let desk = Desk::new(setup, office, mailbox.clone(), errand_sender, desk_sender.clone(), figures);

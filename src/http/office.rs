@@ -5,6 +5,7 @@
 //! order only put it into a queue.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
 use serde::Serialize;
@@ -259,7 +260,7 @@ pub struct CrmTook {
 #[derive(Debug)]
 pub enum Happened {
     /// Records changed and are committed (or at least on their way to it).
-    Records(Vec<Record>),
+    Records(Vec<Arc<Record>>),
     /// A click-to-call went on.
     Request(Box<Progress>),
     /// A link came up or went down; also told once at the start, for each.
@@ -284,7 +285,7 @@ impl Feed {
     /// Tells the desk; false if it was too busy. What was missed of calls is read from the database by the next
     /// [`Office::calls`], what was missed of a click-to-call is overtaken by its next state.
     pub fn tell(&self, happened: Happened) -> bool {
-        match self.desk.try_send(ToDesk::Happened(happened)) {
+        match self.desk.try_send(ToDesk::Happened(Box::new(happened))) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }

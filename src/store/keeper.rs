@@ -18,7 +18,7 @@ use crossbeam_channel::{Sender, bounded};
 use super::error::{StartError, StoreError};
 use super::lock::{Lock, take_abort};
 pub use super::rows::DestinationKind;
-use super::rows::{AuditRow, Forgotten, RequestRow, Rows};
+use super::rows::{AuditRow, Forgotten, FoundCall, Inheritance, RequestRow, Rows};
 use super::settings::Settings;
 use super::sqlite::Database;
 use super::sqlite::upkeep::REQUEST_KEPT_MS;
@@ -74,6 +74,10 @@ pub enum Order {
     Drop { rows: Rows, answer: Sender<Result<u64, StoreError>> },
     /// Remove a client's calls, by normalised number.
     Forget { number: String, answer: Sender<Result<Forgotten, StoreError>> },
+    /// Take over the outbox of the connector that was active before us. Answers how many rows wait now.
+    Inherit { inheritance: Box<Inheritance>, answer: Sender<Result<u64, StoreError>> },
+    /// Store calls that were found in Asterisk's own records and are still not known. Answers how many.
+    Found { calls: Vec<FoundCall>, answer: Sender<Result<u64, StoreError>> },
     /// Settle a missed call by hand. Answers whether that changed anything.
     FollowUp { record_id: String, follow_up: FollowUp, answer: Sender<Result<bool, StoreError>> },
 }

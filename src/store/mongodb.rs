@@ -1,12 +1,13 @@
 //! The history in MongoDB: one document per conversation, fed through the outbox. All BSON is here.
 //!
 //! [`tree`] gives a conversation its form, [`writer`] is the thread that writes it, [`indexes`] are made when it connects,
-//! [`reader`] answers what the local database no longer knows, [`fault`] says what an error means. When to try again is
+//! [`copy`] moves a whole history, [`reader`] answers what the local database no longer knows, [`fault`] says what an error means. When to try again is
 //! decided by [`crate::outbox::policy`], as for every destination.
 //!
 //! The driver starts a runtime with threads of its own at the first connection, and has no deadline per operation: so one
 //! thread of ours writes, one reads, nobody else waits for either, and without `kind = "mongodb"` none of it begins.
 
+pub mod copy;
 pub mod fault;
 pub mod indexes;
 pub mod reader;

@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use super::error::StoreError;
-use super::rows::{AuditRow, DestinationState, Forgotten, OutboxRow, RequestRow, Rows};
+use super::rows::{AuditRow, DestinationState, Forgotten, FoundCall, OutboxRow, RequestRow, Rows};
 use super::sqlite::Database;
+use super::sqlite::history::Writing;
 use super::sqlite::questions::Access;
 use crate::call::Record;
 use crate::call::record::Moment;
@@ -73,6 +74,22 @@ impl Reader {
         self.database.conversation(id)
     }
 
+    /// Whether there is, or was until its client was forgotten, a conversation of this id.
+    pub fn knows(&self, conversation: &str) -> Result<bool, StoreError> {
+        self.database.knows(conversation)
+    }
+
+    /// The records of an exchange that began between two moments, oldest first.
+    pub fn records_between(
+        &self,
+        pbx: &str,
+        from: Moment,
+        to: Moment,
+        limit: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.database.records_between(pbx, from.0, to.0, limit)
+    }
+
     /// The records whose phone talked while this recording ran.
     pub fn records_of_recording(&self, recording_id: &str) -> Result<Vec<Record>, StoreError> {
         self.database.records_of_recording(recording_id)
@@ -82,6 +99,12 @@ impl Reader {
     /// first, each with its number.
     pub fn recorded(&self, below: Option<i64>, limit: usize) -> Result<Vec<(i64, Record)>, StoreError> {
         self.database.recorded(below, limit)
+    }
+
+    /// When the oldest call here began.
+    #[cfg(feature = "mongodb")]
+    pub fn oldest_call(&self) -> Result<Option<Moment>, StoreError> {
+        Ok(self.database.oldest_call()?.map(Moment))
     }
 
     pub fn counts(&self, since: Moment) -> Result<Counts, StoreError> {
@@ -165,6 +188,11 @@ impl Desk {
     /// Removes rows undelivered; answers how many.
     pub fn drop_rows(&self, rows: &Rows) -> Result<u64, StoreError> {
         self.database.transaction(|| self.database.drop_rows(rows))
+    }
+
+    /// Stores calls that were found in Asterisk's own records and are not known; answers how many.
+    pub fn save_found(&self, calls: &[FoundCall], follow_up_days: u32, now: Now) -> Result<u64, StoreError> {
+        self.database.save_found(calls, Writing { at_ms: now.wall_ms, follow_up_days })
     }
 
     /// Keeps a small fact; an empty value removes it.

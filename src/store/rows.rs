@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::call::Record;
+
 /// A click-to-call request and the answer it was given; the same request within 24 hours gets the same answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct RequestRow {
@@ -87,6 +89,16 @@ pub enum Rows {
     All,
 }
 
+/// What the connector that was active before us left to be delivered.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Inheritance {
+    /// Records that had not arrived at these destinations, as that one knew them.
+    pub undelivered: Vec<(String, Record)>,
+    /// Whatever of ours changed before this moment of our clock and is not among them had arrived. `None`: nothing is known of
+    /// that, and everything of ours is sent (again).
+    pub delivered_before_ms: Option<i64>,
+}
+
 /// What `forget NUMBER` removed.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Forgotten {
@@ -96,4 +108,14 @@ pub struct Forgotten {
     pub recordings: Vec<(String, String)>,
     /// (CRM, record id) of what was removed, for telling the CRM.
     pub told: Vec<(String, String)>,
+}
+
+/// A call that was found afterwards in Asterisk's own records.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FoundCall {
+    /// The ids under which it may be known; it is stored only if none of them is, unless `is_known`.
+    pub known_as: Vec<String>,
+    /// It is known, and `records` say how it ended.
+    pub is_known: bool,
+    pub records: Vec<Record>,
 }

@@ -2,11 +2,16 @@
 //!
 //! Split by what the tables are about: [`schema`] opens and migrates, [`history`] writes calls and open conversations,
 //! [`outbox_rows`] and [`conversations`] keep what must still reach whom, [`upkeep`] forgets what is old or unwanted,
-//! [`directory`] keeps numbers and whose they are, [`questions`] reads for people. Statements are prepared once and cached; those on the keeper's path seek by an index and never sort.
+//! [`directory`] keeps numbers and whose they are, [`found`] takes in calls found afterwards, [`questions`] reads for people.
+//! Statements are prepared once and cached; those on the keeper's path seek by an index and never sort.
 
 pub mod conversations;
+#[cfg(feature = "mongodb")]
+pub mod copying;
 pub mod directory;
+mod found;
 pub mod history;
+pub mod inheritance;
 pub mod outbox_rows;
 pub mod questions;
 pub mod schema;

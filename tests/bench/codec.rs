@@ -1,6 +1,7 @@
 //! How fast bytes become messages and events: all recorded traces, again and again, on one core.
 //!
-//! `cargo bench --bench codec`; with `-- --json` as one JSON object.
+//! `cargo bench --bench codec`; with `-- --json` as one JSON object; `-- --passes N codec` (or `codec-and-parse`) makes so many passes,
+//! untimed, and prints the messages of one: for counting instructions (`tests/bench/run --instructions`).
 
 #[path = "../traces/mod.rs"]
 mod traces;
@@ -26,11 +27,11 @@ fn main() {
         }
     }
     let parser = Parser::default();
-    let codec = measure(&stream, |frame| {
+    let look_at = |frame: Frame<'_>| {
         black_box(frame);
         false
-    });
-    let parse = measure(&stream, |frame| match frame {
+    };
+    let parse_it = |frame: Frame<'_>| match frame {
         Frame::Message(message) => match parser.parse(&message) {
             Parsed::Event(event, _) => {
                 black_box(event);
@@ -39,7 +40,24 @@ fn main() {
             Parsed::Ignored | Parsed::Malformed => false,
         },
         _ => false,
-    });
+    };
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, passes, what, ..] = &arguments[..]
+        && word == "--passes"
+    {
+        let mut messages = 0;
+        for _ in 0..passes.parse().expect("a number") {
+            messages = match &**what {
+                "codec" => read_all(&stream, &mut { look_at }).0,
+                "codec-and-parse" => read_all(&stream, &mut { parse_it }).0,
+                other => panic!("{other} is neither codec nor codec-and-parse"),
+            };
+        }
+        println!("{messages}");
+        return;
+    }
+    let codec = measure(&stream, look_at);
+    let parse = measure(&stream, parse_it);
     if std::env::args().any(|argument| argument == "--json") {
         println!("{{\"codec\": {}, \"codec_and_parse\": {}}}", codec.json(), parse.json());
         return;

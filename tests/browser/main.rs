@@ -211,7 +211,7 @@ fn office(folder: &std::path::Path) -> Stage {
         ),
     ];
     // In the order in which it happened: the first phone was the last to settle.
-    stage.tell(Happened::Records(live.iter().rev().cloned().collect()));
+    stage.tell(Happened::Records(live.iter().rev().cloned().map(Into::into).collect()));
     stage
 }
 
@@ -271,7 +271,7 @@ fn an_office_manager_looks_at_the_page() {
     );
     let new = call("msk-40.1-1", Status::Ringing, 0, json!({ "client_name": "Новый клиент", "extension": "101" }));
     let told_ms = Now::read().wall_ms;
-    stage.tell(Happened::Records(vec![new.clone()]));
+    stage.tell(Happened::Records(vec![new.clone().into()]));
     browser.wait("window.shown");
     let took_ms = browser.value("window.shown").as_i64().expect("a time") - told_ms;
     println!("an event was in the page after {took_ms} ms");
@@ -280,7 +280,7 @@ fn an_office_manager_looks_at_the_page() {
     ended.status = Status::Completed;
     ended.revision += 1;
     stage.known().records.insert(0, ended.clone());
-    stage.tell(Happened::Records(vec![ended]));
+    stage.tell(Happened::Records(vec![ended.into()]));
     browser.wait("!document.querySelector('[data-conversation=\"msk-40.1\"]') && document.querySelector('#recent [data-id=\"msk-40.1-1\"]')");
     stage.tell(Happened::Link(PbxStatus {
         name: "spb".into(),

@@ -36,7 +36,7 @@ fn a_listener_hears_the_present_state_and_then_every_change() {
     let mut call = record("msk-1.1-1", Status::Ringing);
     call.extension = Some("101".into());
     call.client_name = Some("<img src=x onerror=alert(1)>\u{202e}".into());
-    stage.tell(Happened::Records(vec![call.clone()]));
+    stage.tell(Happened::Records(vec![call.clone().into()]));
     let mut admin = listen(&stage, "/api/v1/events", TOKEN);
     let mut viewer = listen(&stage, "/api/v1/events", "viewer-token-0123456789");
     let mut phone = listen(&stage, &signed("&extension=102"), "");
@@ -57,7 +57,7 @@ fn a_listener_hears_the_present_state_and_then_every_change() {
     let mut foreign = record("msk-3.3-1", Status::Ringing);
     foreign.extension = Some("102".into());
     foreign.crm = Some("other".into());
-    stage.tell(Happened::Records(vec![call, foreign, other]));
+    stage.tell(Happened::Records(vec![call.into(), foreign.into(), other.into()]));
     let (name, heard) = admin.event();
     assert_eq!((name.as_str(), heard["recordings"][0]["id"].as_str()), ("call", Some("ab")));
     let (_, heard) = viewer.event();
@@ -96,7 +96,7 @@ fn a_hundred_listeners_hear_at_once_and_a_deaf_one_costs_nothing() {
     let mut worst = Vec::new();
     for nth in 0..20 {
         let begun = Instant::now();
-        stage.tell(Happened::Records(vec![record(&format!("msk-{nth}.1-1"), Status::Ringing)]));
+        stage.tell(Happened::Records(vec![record(&format!("msk-{nth}.1-1"), Status::Ringing).into()]));
         for listener in &mut listeners {
             assert_eq!(listener.event().0, "call");
         }
@@ -114,7 +114,7 @@ fn a_hundred_listeners_hear_at_once_and_a_deaf_one_costs_nothing() {
     long.client_name = Some("ы".repeat(5000));
     reader.event();
     for _ in 0..1500 {
-        stage.tell(Happened::Records(vec![long.clone()]));
+        stage.tell(Happened::Records(vec![long.clone().into()]));
         reader.event();
     }
     let dropped = |metrics: &str| {

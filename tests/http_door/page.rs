@@ -111,9 +111,9 @@ fn metrics_and_health() {
     stage.known().standing.pbxs = vec![PbxStatus { name: "msk".into(), up: true, ..PbxStatus::default() }];
     stage.known().standing.crms = vec![CrmStatus { name: "vtiger".into(), waiting: 7, ..CrmStatus::default() }];
     let mut ended = record("msk-1.1-1", Status::Missed);
-    stage.tell(Happened::Records(vec![ended.clone(), record("msk-2.2-1", Status::Ringing)]));
+    stage.tell(Happened::Records(vec![ended.clone().into(), record("msk-2.2-1", Status::Ringing).into()]));
     ended.revision += 1;
-    stage.tell(Happened::Records(vec![ended]));
+    stage.tell(Happened::Records(vec![ended.into()]));
     stage.tell(Happened::CrmTook(CrmTook { crm: "vtiger".into(), op: "records", took_ms: 30, succeeded: true }));
     let metrics = stage.get("/metrics", &bearer);
     for line in [

@@ -226,7 +226,7 @@ fn listeners_that_do_not_read() {
             .collect();
         let call = record("msk-1.1-1", pinconnector::call::record::Status::Ringing);
         for _ in 0..3000 {
-            while !stage.http.feed().tell(Happened::Records(vec![call.clone()])) {
+            while !stage.http.feed().tell(Happened::Records(vec![call.clone().into()])) {
                 std::thread::yield_now();
             }
         }

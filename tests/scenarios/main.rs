@@ -9,6 +9,7 @@ mod generated;
 mod identified;
 mod overtaken;
 mod play;
+mod taken_over;
 #[path = "../traces/mod.rs"]
 mod traces;
 

@@ -44,7 +44,7 @@ pub fn heard(parts: &[Recording]) -> Vec<(Now, Heard)> {
 pub fn collect(revisions: &mut Vec<Record>, effects: Vec<Effect>) {
     for effect in effects {
         if let Effect::Save(change) = effect {
-            revisions.extend(change.records);
+            revisions.extend(change.records.into_iter().map(std::sync::Arc::unwrap_or_clone));
         }
     }
 }

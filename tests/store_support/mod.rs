@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod contract;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,7 +54,7 @@ pub fn change(conversation_id: &str, open: bool, records: Vec<Record>) -> Item {
         pbx: "pbx".to_owned(),
         open: open.then(|| conversation(conversation_id)),
         joined_into: None,
-        records,
+        records: records.into_iter().map(std::sync::Arc::new).collect(),
     }))
 }
 

@@ -150,7 +150,7 @@ impl Telling {
         self.say(&format!(
             "An office with the phones 101, 102 and 103. The exchange is a recording of a real Asterisk 22, the CRM is a\n\
              line printer; PINconnector between them is the real thing. Each line is a call record as the CRM gets it, the\n\
-             moment something changes. Status page: http://127.0.0.1:{}/   Ctrl-C ends it.\n",
+             moment something changes. Status page: http://localhost:{}/   Ctrl-C ends it.\n",
             self.page
         ));
         let over = self.listen(Some(played), None, |_| false);

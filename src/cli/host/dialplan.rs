@@ -106,11 +106,6 @@ impl Dialplan {
         if asks_elsewhere { None } else { Some(false) }
     }
 
-    /// Whether `number` has a place in `context`.
-    pub fn has(&self, context: &str, number: &str) -> bool {
-        self.contexts.get(context).is_some_and(|context| context.steps.iter().any(|step| matches(&step.exten, number)))
-    }
-
     /// What calls into `from` can come to.
     pub fn leads<'a>(&'a self, from: impl IntoIterator<Item = &'a str>) -> Leads {
         let mut leads = Leads::default();

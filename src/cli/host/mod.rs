@@ -2,7 +2,6 @@
 //! is, what its dialplan leads to. Nothing is changed here; what is made of it is up to `setup` and `doctor`.
 
 pub mod conf;
-#[allow(dead_code, reason = "doctor asks for the rest")]
 pub mod dialplan;
 pub mod endpoints;
 

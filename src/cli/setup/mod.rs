@@ -16,9 +16,9 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Failure;
 use super::host::Host;
-use crate::config::USUAL_FILES;
+use super::{Failure, doctor};
+use crate::config::{Config, USUAL_FILES};
 use crate::daemon::process::exit;
 use ask::Asker;
 use files::{Change, State};
@@ -55,7 +55,8 @@ pub struct Flags {
 /// Makes the first configuration, or mends one.
 ///
 /// # Errors
-/// If something needed is not said and nobody can be asked, or a file cannot be written.
+/// If something needed is not said and nobody can be asked, or a file cannot be written. What [`doctor`] finds afterwards is
+/// shown, and is no failure of this.
 pub fn setup(file: Option<&Path>, flags: &Flags) -> Result<(), Failure> {
     let stdin = io::stdin();
     if !flags.yes && !stdin.is_terminal() {
@@ -90,6 +91,19 @@ pub fn setup(file: Option<&Path>, flags: &Flags) -> Result<(), Failure> {
         asker.say(&words::reload_by_hand(&to_reload)).map_err(asked)?;
     }
     asker.say(&words::afterwards(&wishes, &file, host.as_ref())).map_err(asked)?;
+    drop((input, output));
+    if flags.no_doctor {
+        return Ok(());
+    }
+    let options = doctor::Options {
+        asterisk_root: flags.asterisk_root.clone(),
+        asterisk_conf: flags.asterisk_conf.clone(),
+        ..doctor::Options::default()
+    };
+    super::print("\nWhat `pinconnector doctor` says of it:\n\n")?;
+    // Much of it is not there yet at a first setup: the CRM's side, the dialplan's two lines.
+    let config = Config::load(Some(&file)).map_err(super::check::bad)?;
+    let _ = doctor::doctor(&config, &options);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! and knows which records their CRM already has.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::call::record::Amendment;
 use crate::call::{Change, Conversation, Record};
@@ -20,7 +21,7 @@ pub struct PendingConversation {
 
 /// The newest state of a record.
 pub struct PendingRecord {
-    pub record: Record,
+    pub record: Arc<Record>,
     pub changed_at_ms: i64,
     /// What its CRM has already taken of it; 0 if nothing.
     pub delivered: u64,
@@ -85,7 +86,7 @@ impl Pending {
         }
     }
 
-    fn add_record(&mut self, record: Record, at_ms: i64) {
+    fn add_record(&mut self, record: Arc<Record>, at_ms: i64) {
         let number = match self.numbers.get(&record.id) {
             Some(number) => *number,
             None => {
@@ -106,10 +107,16 @@ impl Pending {
         }
         match self.records.get_mut(&number) {
             Some(known) => {
+                if known.record.crm != record.crm
+                    && let Some(numbers) = known.record.crm.as_ref().and_then(|crm| self.unsent.get_mut(crm))
+                {
+                    // Whose call it is was only known later; the one before must not get it now.
+                    numbers.remove(&number);
+                }
                 let mut record = record;
                 // A receiver may have made us go above what the core knows.
                 if record.revision <= known.record.revision {
-                    record.revision = known.record.revision + 1;
+                    Arc::make_mut(&mut record).revision = known.record.revision + 1;
                 }
                 known.record = record;
                 known.changed_at_ms = at_ms;
@@ -206,7 +213,9 @@ impl Pending {
                 pending.delivered >= pending.record.revision
             }
             Fate::Raise { revision, .. } => {
-                pending.record.revision = pending.record.revision.max(*revision);
+                if *revision > pending.record.revision {
+                    Arc::make_mut(&mut pending.record).revision = *revision;
+                }
                 false
             }
             // Parked: it is stored as waiting, and sent once more when that is possible.
@@ -232,7 +241,7 @@ fn delivery(pending: &PendingRecord) -> Option<Delivery> {
     Some(Delivery {
         record_id: pending.record.id.clone(),
         revision: pending.record.revision,
-        body: serde_json::to_string(&pending.record).ok()?.into(),
+        body: serde_json::to_string(&*pending.record).ok()?.into(),
         changed_at_ms: pending.changed_at_ms,
         told: None,
     })

@@ -324,8 +324,15 @@ impl<R> Running<R> {
             Order::Drop { rows, answer } => {
                 let _ = answer.try_send(database.transaction(|| database.drop_rows(&rows)));
             }
+            Order::Inherit { inheritance, answer } => {
+                let _ = answer.try_send(database.inherit(*inheritance, at_ms));
+            }
             Order::Forget { number, answer } => {
                 let _ = answer.try_send(database.forget(&number, at_ms));
+            }
+            Order::Found { calls, answer } => {
+                let writing = Writing { at_ms, follow_up_days: self.follow_up_days };
+                let _ = answer.try_send(database.save_found(&calls, writing));
             }
             Order::FollowUp { record_id, follow_up, answer } => {
                 let amendment = Amendment::FollowUp { follow_up, call: None, at: Moment(at_ms) };

@@ -23,7 +23,8 @@ const RECORDINGS_MAX: usize = 100;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Kept {
     pub id: String,
-    pub joined_into: Option<String>,
+    /// The one it is part of, and since when (milliseconds).
+    pub joined_into: Option<(String, i64)>,
     pub calls: Vec<Record>,
 }
 
@@ -120,10 +121,16 @@ impl Reader {
         for tree in self.find(filter, Some(doc! { "_id": 1 }))?.take(most) {
             let tree = tree.map_err(|error| away(Fault::of(&error)))?;
             let id = tree.get_str("_id").unwrap_or_default().to_owned();
-            let joined_into = tree.get_str("joined_into").ok().map(str::to_owned);
+            let at_ms = tree.get_datetime("started_at").map_or(0, |at| at.timestamp_millis());
+            let joined_into = tree.get_str("joined_into").ok().map(|into| (into.to_owned(), at_ms));
             found.push(Kept { id, joined_into, calls: calls(&tree)? });
         }
         Ok(found)
+    }
+
+    /// Whether a conversation is of one of our exchanges, by its name.
+    pub fn is_ours(&self, id: &str) -> bool {
+        self.pbxs.iter().any(|pbx| id.strip_prefix(pbx.as_str()).is_some_and(|rest| rest.starts_with('-')))
     }
 
     /// About how many documents there are, of everybody.

@@ -60,14 +60,16 @@ impl Writer {
         let mut verdicts = vec![Verdict::Saved; deliveries.len()];
         let (mut whole, mut tombstones, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for (at, delivery) in deliveries.iter().enumerate() {
-            let shaped = shape(delivery).and_then(|shape| {
-                match shape {
-                    Shape::Whole(tree) => whole.push(Statement { at, bytes: tree::bytes(&tree)?, tree }),
-                    Shape::Tombstone(tree) => tombstones.push(Statement { at, bytes: tree::bytes(&tree)?, tree }),
-                    Shape::Forget { number } => numbers.push(number),
+            let sized = |tree: Document| tree::bytes(&tree).map(|bytes| Statement { at, tree, bytes });
+            let shaped = match shape(delivery) {
+                Ok(Shape::Whole(tree)) => sized(tree).map(|statement| whole.push(statement)),
+                Ok(Shape::Tombstone(tree)) => sized(tree).map(|statement| tombstones.push(statement)),
+                Ok(Shape::Forget { number }) => {
+                    numbers.push(number);
+                    Ok(())
                 }
-                Ok(())
-            });
+                Err(reason) => Err(reason),
+            };
             if let Err(reason) = shaped {
                 verdicts[at] = Verdict::Rejected { reason };
             }

@@ -1,5 +1,7 @@
 //! Writing calls and open conversations.
 
+use std::sync::Arc;
+
 use rusqlite::{OptionalExtension, params};
 
 use super::{Database, signed, unsigned};
@@ -21,12 +23,14 @@ pub struct Writing {
 }
 
 /// What the stored form of a record says beside its body.
-struct Stored {
+pub(super) struct Stored {
     n: i64,
-    revision: u64,
+    pub(super) revision: u64,
     fingerprint: i64,
     weighed: i64,
     amended: bool,
+    /// Empty: it belongs to none.
+    crm: String,
 }
 
 impl Database {
@@ -66,16 +70,16 @@ impl Database {
     ///
     /// # Errors
     /// If the database fails.
-    pub fn save_record(&self, record: &mut Record, delivered: u64, writing: Writing) -> Result<(), StoreError> {
+    pub fn save_record(&self, record: &mut Arc<Record>, delivered: u64, writing: Writing) -> Result<(), StoreError> {
         let stored = self.stored(&record.id)?;
         if let Some(stored) = &stored {
             if stored.amended
                 && let Some(known) = self.record(&record.id)?
             {
-                carry_over(&known, record);
+                carry_over(&known, Arc::make_mut(record));
             }
             if record.revision <= stored.revision {
-                record.revision = stored.revision + 1;
+                Arc::make_mut(record).revision = stored.revision + 1;
             }
         }
         let first_missed = is_to_settle(record) && record.follow_up == Some(FollowUp::Open);
@@ -83,11 +87,17 @@ impl Database {
             // The client was reached while this conversation was still going on elsewhere.
             let follow_up =
                 if direction == Direction::Incoming { FollowUp::ClientGotThrough } else { FollowUp::CalledBack };
-            record.amend(&Amendment::FollowUp { follow_up, call: Some(call), at }, writing.at_ms);
+            Arc::make_mut(record).amend(&Amendment::FollowUp { follow_up, call: Some(call), at }, writing.at_ms);
         }
         let weight = weigh(record);
         let weighed_before = stored.as_ref().map_or(0, |s| s.weighed);
         self.write(record, stored.as_ref(), weighed_before.max(weight as i64), false)?;
+        if let Some(before) = stored.as_ref().map(|s| s.crm.as_str()).filter(|crm| !crm.is_empty())
+            && record.crm.as_deref() != Some(before)
+        {
+            // Only later was it known whose call this is: who has it by mistake is told to drop it.
+            self.queue(Some(before), &record.id, record.revision, writing.at_ms)?;
+        }
         if delivered < record.revision {
             self.queue(record.crm.as_deref(), &record.id, record.revision, writing.at_ms)?;
         } else if let Some(crm) = &record.crm {
@@ -145,10 +155,10 @@ impl Database {
         }
     }
 
-    fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
+    pub(super) fn stored(&self, id: &str) -> Result<Option<Stored>, StoreError> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT n, revision, fingerprint, weighed, amended FROM record WHERE id = ?1")?;
+            .prepare_cached("SELECT n, revision, fingerprint, weighed, amended, crm FROM record WHERE id = ?1")?;
         let stored = statement
             .query_row([id], |row| {
                 Ok(Stored {
@@ -157,13 +167,20 @@ impl Database {
                     fingerprint: row.get(2)?,
                     weighed: row.get(3)?,
                     amended: row.get(4)?,
+                    crm: row.get(5)?,
                 })
             })
             .optional()?;
         Ok(stored)
     }
 
-    fn write(&self, record: &Record, stored: Option<&Stored>, weighed: i64, amended: bool) -> Result<(), StoreError> {
+    pub(super) fn write(
+        &self,
+        record: &Record,
+        stored: Option<&Stored>,
+        weighed: i64,
+        amended: bool,
+    ) -> Result<(), StoreError> {
         let body = serde_json::to_string(record)?;
         let fingerprint = fingerprint(record);
         let revision = signed(record.revision);

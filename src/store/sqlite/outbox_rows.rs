@@ -80,27 +80,27 @@ impl Database {
         let sql = match (kind, end) {
             // A tombstone waits until what it points at is there.
             (DestinationKind::History, End::Newest) => {
-                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id FROM outbox o
+                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id, NULL FROM outbox o
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2
                      AND NOT EXISTS (SELECT 1 FROM joined j JOIN outbox w ON w.item = j.into_id AND w.destination = ?1
                                      WHERE j.id = o.item)
                  ORDER BY o.changed_at DESC LIMIT ?3"
             }
             (DestinationKind::History, End::Oldest) => {
-                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id FROM outbox o
+                "SELECT o.item, o.revision, o.changed_at, NULL, NULL, o.id, NULL FROM outbox o
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2
                      AND NOT EXISTS (SELECT 1 FROM joined j JOIN outbox w ON w.item = j.into_id AND w.destination = ?1
                                      WHERE j.id = o.item)
                  ORDER BY o.changed_at LIMIT ?3"
             }
             (DestinationKind::Crm, End::Newest) => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id, r.crm
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
                      LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at DESC LIMIT ?3"
             }
             (DestinationKind::Crm, End::Oldest) => {
-                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id
+                "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id, r.crm
                  FROM outbox o LEFT JOIN record r ON r.id = o.item
                      LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
                  WHERE o.state = 0 AND o.destination = ?1 AND o.changed_at > ?2 ORDER BY o.changed_at LIMIT ?3"
@@ -118,7 +118,7 @@ impl Database {
             if lane.holds(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {
                 continue;
             }
-            match self.delivery(row, kind)? {
+            match self.delivery(row, (destination, kind))? {
                 Some(delivery) => found.push(delivery),
                 None => orphans.push(row.get::<_, i64>(5)?),
             }
@@ -140,13 +140,13 @@ impl Database {
     /// If the database fails.
     pub fn one(&self, (destination, kind): (i64, DestinationKind), item: &str) -> Result<Option<Delivery>, StoreError> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT o.item, o.revision, o.changed_at, r.body, t.text
+            "SELECT o.item, o.revision, o.changed_at, r.body, t.text, o.id, r.crm
              FROM outbox o LEFT JOIN record r ON r.id = o.item
                  LEFT JOIN told t ON t.item = o.item AND t.destination = o.destination
              WHERE o.item = ?2 AND o.destination = ?1",
         )?;
         let mut rows = statement.query(params![destination, item])?;
-        rows.next()?.map_or(Ok(None), |row| self.delivery(row, kind))
+        rows.next()?.map_or(Ok(None), |row| self.delivery(row, (destination, kind)))
     }
 
     /// The delayed row that is due first, and when that is.
@@ -293,14 +293,24 @@ impl Database {
     }
 
     /// A row of item, revision, `changed_at`, body of the record, what was told; `None` if what it is about is gone.
-    fn delivery(&self, row: &Row<'_>, kind: DestinationKind) -> Result<Option<Delivery>, StoreError> {
+    fn delivery(
+        &self,
+        row: &Row<'_>,
+        (destination, kind): (i64, DestinationKind),
+    ) -> Result<Option<Delivery>, StoreError> {
         let body = match kind {
             DestinationKind::Crm => row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)?.map(Box::from),
             DestinationKind::History => {
                 Some(self.conversation_body(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?)
             }
         };
-        let Some(body) = body else { return Ok(None) };
+        let Some(mut body) = body else { return Ok(None) };
+        if kind == DestinationKind::Crm {
+            let owner = row.get_ref(6)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+            if owner.is_empty() || self.destination(owner)? != destination {
+                body = withdrawn(&body)?;
+            }
+        }
         Ok(Some(Delivery {
             record_id: row.get(0)?,
             revision: unsigned(row.get(1)?),
@@ -399,4 +409,17 @@ impl Database {
 /// Everything that changed after this moment is a call of now.
 pub fn live_since(now_ms: i64) -> i64 {
     now_ms.saturating_sub(LIVE_MS)
+}
+
+/// What a CRM is told of a record that belongs to another one (or to none) by now: enough to drop it, and nothing else of the call.
+fn withdrawn(body: &str) -> Result<Box<str>, StoreError> {
+    const KEPT: [&str; 7] = ["id", "conversation", "pbx", "revision", "source", "direction", "started_at"];
+    let mut record: serde_json::Map<String, serde_json::Value> = serde_json::from_str(body)?;
+    record.retain(|key, _| KEPT.contains(&key.as_str()));
+    let (id, started_at) = (record.get("id").cloned(), record.get("started_at").cloned());
+    record.insert("status".to_owned(), "cancelled".into());
+    record.insert("lead".to_owned(), false.into());
+    record.extend(started_at.map(|at| ("ended_at".to_owned(), at)));
+    record.extend(id.map(|id| ("superseded_by".to_owned(), id)));
+    Ok(serde_json::to_string(&record)?.into())
 }

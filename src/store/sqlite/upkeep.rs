@@ -3,6 +3,7 @@
 use rusqlite::params;
 
 use super::Database;
+use super::found::FORGOTTEN;
 use crate::call::{Conversation, Record};
 use crate::store::error::StoreError;
 use crate::store::rows::{Forgotten, RequestRow};
@@ -164,7 +165,15 @@ impl Database {
                   ORDER BY at LIMIT ?2)",
             )?
             .execute(params![before_ms, most])?;
-        Ok(requests == slice || audits == slice || joins == slice)
+        // The conversations of forgotten clients: by now nobody would look for calls so old.
+        let forgotten = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM setting WHERE key IN (SELECT key FROM setting
+                 WHERE key BETWEEN ?3 AND ?3 || '~' AND CAST(value AS INTEGER) < ?1 LIMIT ?2)",
+            )?
+            .execute(params![before_ms, most, FORGOTTEN])?;
+        Ok(requests == slice || audits == slice || joins == slice || forgotten == slice)
     }
 
     /// Removes every call of a client, by normalised number.
@@ -188,6 +197,8 @@ impl Database {
                     self.connection.prepare_cached("DELETE FROM outbox WHERE item = ?1")?.execute([&record.id])?;
                 forgotten.outbox_rows += rows as u64;
                 forgotten.records += 1;
+                // Asterisk's own records still have the call; it is not to be found there again.
+                self.save_setting(&format!("{FORGOTTEN}{}", record.conversation), &at_ms.to_string())?;
                 self.queue_conversation(&record.conversation, at_ms)?;
                 for recording in record.recordings {
                     let entry = (record.pbx.clone(), recording.file);

@@ -13,16 +13,16 @@ PASSWORD = "Zvonki-2026"
 
 
 class Office:
-    def __init__(self):
-        self.url = os.environ["VTIGER_URL"].rstrip("/")
-        self.db = Database(os.environ["VTIGER_DB"])
+    def __init__(self, prefix="VTIGER"):
+        self.url = os.environ[prefix + "_URL"].rstrip("/")
+        self.db = Database(os.environ[prefix + "_DB"])
         self.admin = Session(self.url, os.environ.get("VTIGER_ADMIN", "admin"), os.environ["VTIGER_PASSWORD"])
         self._browser = None
         self.sessions = {}
         self.tabs = {}
         self.users = {name: self._user(name, extension) for name, extension in (("calls_op1", "101"), ("calls_op2", "102"), ("calls_gone", "109"))}
         self.groups = {name: int(group) for group, name in self.db.rows("SELECT groupid, groupname FROM vtiger_groups")}
-        self.connector_id, secret = self._connector()
+        self.connector_id, secret = self.known_connector("e2e", "End to end")
         self.connector = Connector(self.url, "e2e", secret)
         self.standin = StandIn("e2e", secret)
         self.number = int(time.time()) % 1000000 * 10
@@ -45,11 +45,12 @@ class Office:
         self.db.run("INSERT IGNORE INTO vtiger_crmsetup (userid, setup_status) VALUES (%s, 1)" % made)
         return int(made)
 
-    def _connector(self):
-        answer = self.settings("connector", name="End to end", key="e2e", url="")
+    def known_connector(self, key, name):
+        """A connector in the settings, made where it is not there; its id and secret."""
+        answer = self.settings("connector", name=name, key=key, url="")
         if answer.get("success"):
             return int(answer["result"]["id"]), answer["result"]["secret"]
-        connector = int(self.db.one("SELECT id FROM vtiger_calls_connector WHERE wire_key = 'e2e'"))
+        connector = int(self.db.one("SELECT id FROM vtiger_calls_connector WHERE wire_key = " + quoted(key)))
         return connector, self.settings("show_secret", id=connector)["result"]["secret"]
 
     def settings(self, what, **fields):

@@ -77,6 +77,12 @@ final class TableStore implements CallStore, Atomic
         return true;
     }
 
+    public function remove(int $crmId): void
+    {
+        $this->saves[] = ['remove', $crmId, []];
+        $this->db->execute('UPDATE vtiger_crmentity SET deleted = 1 WHERE crmid = ?', [$crmId]);
+    }
+
     public function stored(int $crmId): ?array
     {
         $rows = $this->db->rows(

@@ -6,6 +6,7 @@ declare(strict_types=1);
 
 use PinCalls\DbFault;
 use PinCalls\Operation\Forget;
+use PinCalls\Record\CallRecord;
 use PinCalls\Wire\Refusal;
 
 final class RecordsTest extends DatabaseCase
@@ -177,6 +178,22 @@ final class RecordsTest extends DatabaseCase
         self::assertCount(1, $this->store->saves);
     }
 
+    public function testACallThatAnotherRecordOrCrmHasTakenOverIsDroppedAndMayComeBack(): void
+    {
+        $ringing = ['status' => 'ringing', 'live' => true, 'extension' => '101'];
+        $first = $this->send($ringing + self::call())['msk-1.1-1'];
+        $taken = ['revision' => 1001, 'status' => 'cancelled', 'lead' => false, 'superseded_by' => 'msk-1.1-1'];
+        self::assertSame('saved', $this->send($taken + self::call())['msk-1.1-1']['result']);
+        self::assertNull($this->store->stored((int) $first['crm_id']));
+        self::assertSame([], self::$db->rows("SELECT crmid FROM vtiger_calls_ringing"));
+        self::assertSame('unchanged', $this->send($taken + self::call())['msk-1.1-1']['result']);
+        $back = $this->send(['revision' => 1002] + self::call())['msk-1.1-1'];
+        self::assertSame('saved', $back['result']);
+        self::assertNotSame($first['crm_id'], $back['crm_id']);
+        $unheard = $this->send(['id' => 'msk-2.2-1', 'superseded_by' => 'msk-2.2-1'] + self::call())['msk-2.2-1'];
+        self::assertSame(['saved', false], [$unheard['result'], isset($unheard['crm_id'])], 'never heard of');
+    }
+
     public function testUserByPbxAndExtension(): void
     {
         $this->user(5, '101');
@@ -190,6 +207,14 @@ final class RecordsTest extends DatabaseCase
         self::assertSame(['6', '6'], [$spb['crm_user'], $spb['assigned_user_id']]);
         self::assertSame(['', '90'], [$gone['crm_user'], $gone['assigned_user_id']], 'who may not log in any more has no calls');
         self::assertSame(['', '90'], [$nobody['crm_user'], $nobody['assigned_user_id']]);
+    }
+
+    public function testAConnectorOfSeveralExchangesWritesTheExchangeBeforeItsExtensions(): void
+    {
+        $wire = ['pbx' => 'spb', 'extension' => 'spb/101', 'from' => 'spb/102', 'to' => 'msk/101', 'transferred_to' => 'spb/103'];
+        $call = CallRecord::fromWire($wire + self::call());
+        self::assertSame(['101', '102', '103'], array_map([$call, 'text'], ['extension', 'from', 'transferred_to']));
+        self::assertSame('msk/101', $call->text('to'), 'the extension of another exchange keeps its name');
     }
 
     public function testTodaysExtensionBeatsTheCardAndLaterMovesChangeNothing(): void

@@ -170,12 +170,26 @@ class Records
             return $known;
         }
         $crmId = $claim['crmid'] ?? 0;
+        if ($call->text('superseded_by') !== '') {
+            $this->dropped($call, $crmId);
+            $this->claims->write($connector->id, $call, 0, 0);
+            return self::result($call->id, 'saved', ['revision' => $call->revision], 0);
+        }
         if ($crmId === 0 && $call->beganInMidCall()) {
             $crmId = $this->claims->sameParty($connector->id, $call);
         }
         [$crmId, $autoOwner] = $this->write($call, $connector, $crmId, $claim['auto_owner'] ?? 0);
         $this->claims->write($connector->id, $call, $crmId, $autoOwner);
         return self::result($call->id, 'saved', ['revision' => $call->revision], $crmId);
+    }
+
+    /** Another record has taken its place, or the call belongs to another CRM. Should it come back, it comes as a new one. */
+    private function dropped(CallRecord $call, int $crmId): void
+    {
+        if ($crmId !== 0) {
+            $this->companions->silence($crmId);
+            $this->store->remove($crmId);
+        }
     }
 
     /** @return array{0: int, 1: int} the vTiger record and the owner we gave it */

@@ -19,8 +19,10 @@ final class CallRecord
         'did' => 64, 'extension' => 32, 'phone' => 64, 'trunk' => 100, 'queue' => 100, 'menu' => 200,
         'voicemail' => 100, 'transferred_from' => 64, 'transferred_to' => 64, 'picked_up_from' => 64,
         'request' => 64, 'crm_record' => 32, 'follow_up_call' => 120, 'reason' => 40, 'ended_by' => 20,
-        'transfer' => 20, 'source' => 20, 'follow_up' => 40, 'crm' => 100,
+        'transfer' => 20, 'source' => 20, 'follow_up' => 40, 'crm' => 100, 'superseded_by' => 120,
     ];
+    /** Texts that may be an extension, which a connector of several exchanges writes as `msk/101`. */
+    private const EXTENSIONS = ['extension', 'from', 'to', 'transferred_from', 'transferred_to', 'picked_up_from'];
     private const SECONDS = ['ring_seconds', 'talk_seconds', 'total_seconds', 'wait_seconds'];
     private const TIMES = ['started_at', 'answered_at', 'ended_at', 'followed_up_at'];
     private const FLAGS = ['lead', 'click_to_call', 'outside_hours', 'live'];
@@ -81,6 +83,9 @@ final class CallRecord
         $call->status = self::word($wire, 'status', Words::STATUSES);
         foreach (self::TEXTS as $key => $width) {
             $call->readText($wire, $key, $width);
+        }
+        foreach (self::EXTENSIONS as $key) {
+            $call->withoutItsPbx($key);
         }
         foreach (self::SECONDS as $key) {
             $call->readSeconds($wire, $key);
@@ -199,6 +204,15 @@ final class CallRecord
         $plain = (string) preg_replace('/[\x{10000}-\x{10FFFF}]/u', "\u{FFFD}", $value);
         $plain = trim((string) preg_replace('/[\x00-\x1f\x7f]+/', ' ', $plain));
         $this->texts[$key] = mb_substr($plain, 0, $width);
+    }
+
+    /** The exchange stands in a field of its own; here the extension is as people know it. */
+    private function withoutItsPbx(string $key): void
+    {
+        $prefix = $this->pbx . '/';
+        if (strncmp($this->text($key), $prefix, strlen($prefix)) === 0) {
+            $this->texts[$key] = substr($this->texts[$key], strlen($prefix));
+        }
     }
 
     /** @param array<string, mixed> $wire */

@@ -20,6 +20,9 @@ interface CallStore
      */
     public function update(int $crmId, array $fields): bool;
 
+    /** Into the recycle bin, as if somebody had deleted it. */
+    public function remove(int $crmId): void;
+
     /** @return array<string, string>|null what is stored, by field name; null: no such record (any more) */
     public function stored(int $crmId): ?array;
 }

@@ -97,16 +97,22 @@ class Companions
         return (int) ($rows[0]['ticketid'] ?? 0);
     }
 
+    /** Nobody is rung by it any more. */
+    public function silence(int $crmId): void
+    {
+        // Looked for first: deleting a row that is not there locks the gap, and two senders' gaps make a deadlock.
+        if ($this->db->rows('SELECT crmid FROM vtiger_calls_ringing WHERE crmid = ?', [$crmId]) !== []) {
+            $this->db->execute('DELETE FROM vtiger_calls_ringing WHERE crmid = ?', [$crmId]);
+        }
+    }
+
     /** A call that rings a user now has a row here; a call told of later never had one. */
     private function ring(int $crmId, CallRecord $call, int $userId, ?Client $client): void
     {
         $rings = $call->status === 'ringing' && $call->is('live') && $userId > 0 && !$call->is('click_to_call')
             && $call->direction !== 'outgoing';
         if (!$rings) {
-            // Looked for first: deleting a row that is not there locks the gap, and two senders' gaps make a deadlock.
-            if ($this->db->rows('SELECT crmid FROM vtiger_calls_ringing WHERE crmid = ?', [$crmId]) !== []) {
-                $this->db->execute('DELETE FROM vtiger_calls_ringing WHERE crmid = ?', [$crmId]);
-            }
+            $this->silence($crmId);
             return;
         }
         $this->db->execute(

@@ -49,6 +49,14 @@ final class EntityStore implements CallStore
         return true;
     }
 
+    public function remove(int $crmId): void
+    {
+        $call = $this->loaded($crmId);
+        if ($call !== null) {
+            $call->trash(self::MODULE, $crmId);
+        }
+    }
+
     public function stored(int $crmId): ?array
     {
         $call = $this->loaded($crmId);
