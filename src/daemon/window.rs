@@ -17,8 +17,8 @@ use crate::call::{Input, PlaceCall, Record};
 use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::http::office::{
-    AuditLine, CrmRequest, CrmStatus, Done, Figure, KeptAnswer, NotPlaced, Office, PairRole, PairStatus,
-    PbxStatus, RecordingPlace, Refresh, Status, Today, Wanted,
+    AuditLine, CrmRequest, CrmStatus, Done, Figure, KeptAnswer, NotPlaced, Office, PairRole, PairStatus, PbxStatus,
+    RecordingPlace, Refresh, Status, Today, Wanted,
 };
 use crate::http::{self, LinkKey};
 use crate::lease::{Pass, Role};
