@@ -12,11 +12,13 @@ pub mod control;
 pub mod couriers;
 pub mod crm_orders;
 pub mod dialplan;
+pub mod figures;
 pub mod heartbeat;
 pub mod history;
 pub mod links;
 pub mod pair;
 pub mod process;
+pub mod pusher;
 pub mod queues;
 pub mod reconcile;
 mod recorded;
@@ -52,9 +54,11 @@ use call_state::CallState;
 use couriers::Couriers;
 use crm_orders::CrmOrders;
 use dialplan::Dialplan;
+use figures::Depths;
 use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
+use pusher::Pushing;
 use queues::{Notice, Released, Told};
 use reconcile::Reconciler;
 use recorded::Recordings;
@@ -108,6 +112,8 @@ pub struct Service {
     history: Option<history::History>,
     /// Absent where no exchange has a folder of recordings.
     recordings: Option<Recordings>,
+    /// Absent where `[recordings] push` does not say so.
+    pushing: Option<Pushing>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -241,11 +247,14 @@ impl Service {
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
+        let heard_depth = heard.clone();
         let (told, told_receiver) = bounded(queues::TOLD.capacity);
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
             .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
-        let recordings = Recordings::start(&config, &inputs)
+        let pushing = Pushing::start(&config, &inputs, &request_log)
+            .map_err(|error| Fault::system("no thread for pushing recordings", &error))?;
+        let recordings = Recordings::start(&config, &inputs, pushing.as_ref().map(|pushing| pushing.told.clone()))
             .map_err(|error| Fault::system("no thread for the recordings", &error))?;
         let mut state = CallState {
             recorded: recordings.as_ref().map(|recordings| recordings.told.clone()),
@@ -281,7 +290,17 @@ impl Service {
         }
         drop(heard_sender);
         let (question_sender, questions) = bounded(queues::QUESTIONS.capacity);
+        let mut depths = Depths::default();
+        depths.add_receiver("heard", queues::HEARD.capacity * config.asterisk.len(), &heard_depth);
+        depths.add("told", queues::TOLD, &told);
+        depths.add("saves", queues::SAVES, &inputs);
+        depths.add("outcomes", queues::OUTCOMES, &outcomes);
+        if let Some(recordings) = &recordings {
+            depths.add("recorded", queues::RECORDED, &recordings.told);
+        }
         let window = Window {
+            agi: dialplan.as_ref().map(Dialplan::counters),
+            depths,
             told: told.clone(),
             keeper: inputs.clone(),
             questions: question_sender,
@@ -350,6 +369,7 @@ impl Service {
             pair,
             history,
             recordings,
+            pushing,
             control,
             outcomes,
             request_log,
@@ -431,6 +451,7 @@ impl Service {
         };
         join(self.call_state);
         let watcher_left = self.recordings.and_then(Recordings::stop);
+        let pusher_left = self.pushing.and_then(Pushing::stop);
         for link in self.links.into_iter().filter(JoinHandle::is_finished) {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
@@ -451,7 +472,7 @@ impl Service {
             join(sender);
         }
         tellers.stop(self.news.try_iter(), until, &mut left);
-        left.extend(watcher_left);
+        left.extend(watcher_left.into_iter().chain(pusher_left));
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {

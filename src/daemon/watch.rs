@@ -10,7 +10,7 @@ use super::heartbeat::{Standing, Stored};
 use super::process::{Signal, Supervisor};
 use super::queues::{Notice, TellCalls, Told};
 use super::window::{Exchange, Watched, crm_status, pbx_status, request_line};
-use super::{Fault, Memory, Service, heartbeat, reload, window};
+use super::{Fault, Memory, Service, heartbeat, pusher, reload, window};
 use crate::clock::Now;
 use crate::config::{BadConfig, Config};
 use crate::crm::RequestLine;
@@ -18,6 +18,7 @@ use crate::crm::courier::{Report, Word};
 use crate::http::office::{CrmTook, PbxStatus, Refresh};
 use crate::http::{Happened, Office};
 use crate::lease::{Role, Turn};
+use crate::store::rows::DestinationState;
 use crate::store::settings::HISTORY;
 use crate::store::{Alarm, Reader};
 use crate::threads::Thread;
@@ -256,6 +257,10 @@ impl<'a> Watch<'a> {
                 self.tell(over);
             }
         }
+        if let (Some(pushing), Some(fetches)) = (&self.service.pushing, answer.fetches_recordings) {
+            // Full: said again with the next heartbeat.
+            let _ = pushing.told.try_send(pusher::Told::Fetches { crm: crm.to_owned(), fetches });
+        }
         let said = (answer.users_revision, answer.directory_head);
         let before = self.revisions.insert(crm.to_owned(), said.clone());
         // With the first answer there is nothing to compare: users and directory were asked for at the start.
@@ -312,10 +317,12 @@ impl<'a> Watch<'a> {
                 self.alerts.right("store", &text)
             }
             Alarm::DestinationDown { name, why } => {
+                self.show_backlog(name, Some(why));
                 self.alerts.wrong(&of_destination(name), why, now_ms, self.after_ms());
                 None
             }
             Alarm::DestinationUp { name, down_for_ms } => {
+                self.show_backlog(name, None);
                 let text = format!("takes records again after {} s", down_for_ms / 1000);
                 self.alerts.right(&of_destination(name), &text)
             }
@@ -328,6 +335,22 @@ impl<'a> Watch<'a> {
             Alarm::Parked { .. } => None,
         };
         self.tell(over);
+    }
+
+    /// Shows at once that a CRM is down, and why, or takes records again; the database says so with its next commit only.
+    fn show_backlog(&self, name: &str, fault: Option<&str>) {
+        let Some(feed) = self.service.feed.get() else { return };
+        let states = Reader::open(&self.service.config.store.path).and_then(|reader| reader.destinations());
+        let state = states.unwrap_or_default().into_iter().find(|state| state.name == name);
+        let mut state = state.unwrap_or_else(|| DestinationState::unknown(name));
+        match fault {
+            Some(why) => {
+                state.down_since_ms.get_or_insert(Now::read().wall_ms);
+                state.last_error = Some(why.to_owned());
+            }
+            None => (state.down_since_ms, state.next_try_ms) = (None, None),
+        }
+        let _ = feed.tell(Happened::Backlog(crm_status(&state, Vec::new())));
     }
 
     /// Looks at what nobody reports: how old the outbox is, how full the disk.

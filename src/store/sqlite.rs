@@ -37,6 +37,8 @@ pub struct Database {
     pub(super) conversation_revision: Cell<u64>,
     /// What changed, where somebody follows it.
     pub(super) touched: RefCell<Option<Vec<RelayChange>>>,
+    /// Whether a commit waits for the disk; absent where it never does (`power_loss = "last-second"`).
+    pub(super) waits_for_disk: Cell<Option<bool>>,
 }
 
 impl Database {
@@ -47,7 +49,23 @@ impl Database {
             histories: RefCell::default(),
             conversation_revision: Cell::default(),
             touched: RefCell::default(),
+            waits_for_disk: Cell::default(),
         }
+    }
+
+    /// Whether the next commits must outlast a power failure by themselves. Others are written all the same, outlast everything
+    /// but that, and reach the disk with the next commit that must.
+    ///
+    /// # Errors
+    /// What SQLite answered.
+    pub fn must_outlast_power(&self, must: bool) -> Result<(), StoreError> {
+        if self.waits_for_disk.get().is_none_or(|does| does == must) {
+            return Ok(());
+        }
+        let level = if must { "FULL" } else { "NORMAL" };
+        self.connection.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
+        self.waits_for_disk.set(Some(must));
+        Ok(())
     }
 
     /// Runs `work` in one transaction. Whatever it wrote is there after `Ok`, and none of it after `Err`.

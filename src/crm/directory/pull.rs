@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::people::People;
 use super::{Directory, DirectorySettings, file, live};
-use crate::client::{NumberOwners, Shelf};
+use crate::client::{Client, NumberOwners, Shelf};
 use crate::clock::Now;
 use crate::crm::answer::Fault;
 use crate::crm::calls_module::{self, DIRECTORY_PAGE, DirectoryEntry, Refresh, Users, UsersAnswer};
@@ -216,20 +216,17 @@ impl Pulling {
     }
 
     fn pull_file(&mut self, from: &str) -> Result<(), String> {
-        let Some((file, mark)) = file::load(from, &self.cursor)? else { return Ok(()) };
+        let Some((text, mark)) = file::load(from, &self.cursor)? else { return Ok(()) };
+        let file = file::read(&text).map_err(|error| format!("{from}: {error}"))?;
         (self.walk, self.walked) = (Some(Now::read().wall_ms), 0);
         // Should we be interrupted, the file counts as unread.
         self.cursor.clear();
         let numbers = self.pull.directory.numbers();
-        let whole: Vec<NumberOwners> =
-            together(file.numbers.into_iter().filter_map(|owners| canonical(&numbers, owners)));
-        for chunk in whole.chunks(CHUNK) {
-            self.put(chunk)?;
-        }
         if !file.people.is_empty() {
             self.pull.shelf.put_users(&file.users)?;
         }
-        self.pull.directory.put_people(&self.pull.crm.name, file.people);
+        self.pull.directory.put_people(&self.pull.crm.name, file.people.clone());
+        file.each(|number| one_form(&numbers, number), CHUNK, |chunk| self.put(chunk))?;
         self.cursor = mark;
         self.end_of_walk()
     }
@@ -290,26 +287,34 @@ fn page(numbers: &Numbers, entries: Vec<DirectoryEntry>) -> Vec<NumberOwners> {
 
 /// What is said several times of one number belongs together, in the order in which it was said.
 fn together(all: impl Iterator<Item = NumberOwners>) -> Vec<NumberOwners> {
-    let mut by_number: BTreeMap<String, Vec<crate::client::Client>> = BTreeMap::new();
+    let mut by_number: BTreeMap<String, Vec<Client>> = BTreeMap::new();
     for NumberOwners { number, clients } in all {
         let owners = by_number.entry(number).or_default();
         for client in clients {
-            owners.retain(|other| (&other.module, &other.id) != (&client.module, &client.id));
-            owners.push(client);
+            add_owner(owners, client);
         }
     }
     by_number.into_iter().map(|(number, clients)| NumberOwners { number, clients }).collect()
 }
 
+/// One more whose number it is; who was named before is replaced.
+pub(super) fn add_owner(owners: &mut Vec<Client>, client: Client) {
+    owners.retain(|other| (&other.module, &other.id) != (&client.module, &client.id));
+    owners.push(client);
+}
+
 /// The number in one form only, so that who is under it is replaced however it is written; what is no number is nobody's.
 fn canonical(numbers: &Numbers, owners: NumberOwners) -> Option<NumberOwners> {
-    let keys = numbers.match_keys(&owners.number);
-    let number = match (keys.e164, keys.exact) {
-        (Some(e164), _) => e164.to_string(),
-        (None, Some(exact)) => exact.as_str().to_owned(),
-        (None, None) => return None,
-    };
-    Some(NumberOwners { number, ..owners })
+    Some(NumberOwners { number: one_form(numbers, &owners.number)?, ..owners })
+}
+
+fn one_form(numbers: &Numbers, number: &str) -> Option<String> {
+    let keys = numbers.match_keys(number);
+    match (keys.e164, keys.exact) {
+        (Some(e164), _) => Some(e164.to_string()),
+        (None, Some(exact)) => Some(exact.as_str().to_owned()),
+        (None, None) => None,
+    }
 }
 
 /// A cursor as it is kept: with the walk it belongs to, so that the walk can go on after a restart.

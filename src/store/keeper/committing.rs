@@ -25,7 +25,10 @@ pub fn commit(
     writing: Writing,
     clock: fn() -> Now,
 ) -> Result<Written, StoreError> {
-    database.transaction(|| {
+    // What became of deliveries may be forgotten by a power failure: they are sent once more, which is harmless. Waiting for the
+    // disk for them would keep the next call's change waiting.
+    database.must_outlast_power(pending.is_more_than_fates())?;
+    let written = database.transaction(|| {
         let mut unstorable = 0;
         let mut skip = |what: &str, done: Result<(), StoreError>| match done {
             Err(StoreError::Unstorable { why }) => {
@@ -78,5 +81,8 @@ pub fn commit(
             skip(name, done)?;
         }
         Ok(Written { unstorable, worked_until: clock() })
-    })
+    });
+    // Whatever else commits does not know of this.
+    database.must_outlast_power(true)?;
+    written
 }

@@ -76,6 +76,16 @@ impl Pending {
             && self.notes.is_empty()
     }
 
+    /// Something is in it that must not be lost, whatever happens.
+    pub fn is_more_than_fates(&self) -> bool {
+        !(self.conversations.is_empty()
+            && self.records.is_empty()
+            && self.amendments.is_empty()
+            && self.requests.is_empty()
+            && self.audits.is_empty()
+            && self.settings.is_empty())
+    }
+
     pub fn add_change(&mut self, change: Change, at_ms: i64) {
         let Change { conversation, pbx, open, joined_into, records } = change;
         // Joined is joined, whatever is still said of it before the commit.

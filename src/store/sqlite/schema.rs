@@ -77,6 +77,7 @@ impl Database {
             .map_err(fault)?;
 
         let database = Self::new(connection);
+        database.waits_for_disk.set((power_loss == PowerLoss::LastCommit).then_some(true));
         database.migrate(has).map_err(fault)?;
         database.probe(path)?;
         Ok(database)
