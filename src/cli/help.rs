@@ -19,7 +19,8 @@ pub const TOPICS: [Topic; 17] = [
         brief: "the service (also without any command)",
         details: "Connects to every [[asterisk]] of the configuration, keeps the calls in the local database and delivers \
 them to every [[crm]].
-SIGTERM ends it in order, SIGHUP makes it read its configuration again without dropping a call.",
+SIGTERM ends it in order, SIGHUP makes it read its configuration again without dropping a call; SIGUSR1 hands over to the other \
+connector, where there are two ([pair]).",
     },
     Topic {
         name: "setup",
