@@ -54,7 +54,7 @@ fn calls(n: u32) -> Vec<Record> {
     let at = BEGAN_MS + i64::from(n) * 10_000;
     let mut calls = vec![record(&id, 1, at), record(&id, 2, at + 100)];
     for (nth, call) in calls.iter_mut().enumerate() {
-        let missed = n % 10 == 0;
+        let missed = n.is_multiple_of(10);
         call.status = match (missed, nth) {
             (true, _) => Status::Missed,
             (false, 0) => Status::Completed,
