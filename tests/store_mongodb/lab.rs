@@ -23,7 +23,7 @@ impl Lab {
             .stdout(Stdio::piped())
             .spawn()
             .expect("tests/lab/mongod runs");
-        let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
+        let (input, output) = (child.stdin.take(), child.stdout.take().expect("piped"));
         let mut lab = Self { child, input, answers: BufReader::new(output), uri: String::new() };
         let line = lab.line();
         lab.uri = line.strip_prefix("ready ").unwrap_or_else(|| panic!("no mongod: {line}")).to_owned();
@@ -32,14 +32,14 @@ impl Lab {
 
     /// Has it do something; answers what it said beside "ok".
     pub fn order(&mut self, line: &str) -> String {
-        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+        writeln!(self.input.as_mut().expect("piped"), "{line}").expect("the shell listens");
         let answer = self.line();
         answer.strip_prefix("ok").unwrap_or_else(|| panic!("{line}: {answer}")).trim().to_owned()
     }
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
+        self.answers.read_line(&mut line).expect("the shell answers");
         line.trim_end().to_owned()
     }
 }
