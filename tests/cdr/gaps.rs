@@ -63,7 +63,10 @@ fn cut(events: &[(Now, Heard)], heard: usize) -> Receiver {
                 Effect::Save(change) => {
                     let change = *change;
                     receiver.1.extend(change.joined_into.map(|into| (change.conversation, into)));
-                    change.records.into_iter().for_each(|record| receiver.take(record));
+                    change
+                        .records
+                        .into_iter()
+                        .for_each(|record| receiver.take(std::sync::Arc::unwrap_or_clone(record)));
                 }
                 Effect::Ask { action_id, action: Action::CoreShowChannels, .. } => {
                     *asked = Some(action_id.0.to_string())

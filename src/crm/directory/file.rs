@@ -191,7 +191,11 @@ mod tests {
         assert!(!file.people.is_empty());
         let mut chunks = Vec::new();
         let form = |number: &str| Some(number.replace("+7495", "+7 495"));
-        file.each(form, 2, |chunk| Ok(chunks.push(chunk.to_vec()))).expect("taken");
+        let take = |chunk: &[NumberOwners]| {
+            chunks.push(chunk.to_vec());
+            Ok(())
+        };
+        file.each(form, 2, take).expect("taken");
         assert_eq!((chunks.len(), chunks[0].len(), chunks[1].len()), (2, 2, 0));
         assert_eq!(chunks[0][0].number, "+7 4957654321");
         let both = &chunks[0][1].clients;
