@@ -64,7 +64,7 @@ fn start_with(settings: LinkSettings, queue: usize, capture: Option<&Path>) -> R
     let (actions, action_queue) = bounded(link::ACTIONS_WAITING);
     let (heard_sender, heard) = bounded(queue);
     let figures = Arc::new(LinkFigures::default());
-    let capture = capture.map(Capture::into_files);
+    let capture = capture.map(|file| Capture::into_files(file, None));
     let thread = link::start(settings, action_queue, heard_sender, Arc::clone(&figures), capture).expect("a thread");
     Running { actions: Some(actions), heard, figures, thread: Some(thread), waiting: Vec::new() }
 }

@@ -1,9 +1,13 @@
 //! What became of the sessions, counted; read by the status page and the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::script::Status;
 use super::session::End;
+
+/// Upper bounds of [`Counts::latency`], in seconds; beyond the last is beyond every budget but a generous one.
+pub const LATENCY_BOUNDS_S: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0];
 
 /// Counts of everything since the start. Written by the listener alone.
 #[derive(Debug, Default)]
@@ -19,6 +23,9 @@ pub struct Counters {
     unheard: AtomicU64,
     busy: AtomicU64,
     stranger: AtomicU64,
+    latency: [AtomicU64; LATENCY_BOUNDS_S.len()],
+    timed: AtomicU64,
+    took_us: AtomicU64,
 }
 
 /// One reading of [`Counters`].
@@ -43,6 +50,11 @@ pub struct Counts {
     pub busy: u64,
     /// Not allowed to ask; no session.
     pub stranger: u64,
+    /// Sessions that took at most [`LATENCY_BOUNDS_S`], each counted in its bucket alone.
+    pub latency: [u64; LATENCY_BOUNDS_S.len()],
+    /// Sessions that were timed, and how long all of them took, in microseconds.
+    pub timed: u64,
+    pub took_us: u64,
 }
 
 impl Counters {
@@ -60,11 +72,23 @@ impl Counters {
             unheard: read(&self.unheard),
             busy: read(&self.busy),
             stranger: read(&self.stranger),
+            latency: std::array::from_fn(|nth| read(&self.latency[nth])),
+            timed: read(&self.timed),
+            took_us: read(&self.took_us),
         }
     }
 
     pub(super) fn began(&self) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A session is over that began so long ago.
+    pub(super) fn took(&self, took: Duration) {
+        if let Some(bucket) = LATENCY_BOUNDS_S.iter().position(|bound| took.as_secs_f64() <= *bound) {
+            self.latency[bucket].fetch_add(1, Ordering::Relaxed);
+        }
+        self.timed.fetch_add(1, Ordering::Relaxed);
+        self.took_us.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn ended(&self, end: End) {

@@ -69,6 +69,7 @@ struct Connection {
     stream: TcpStream,
     session: Session,
     is_refused: bool,
+    began: Instant,
     /// Not read before.
     paused_until: Option<Instant>,
     /// Set when the session is over: to be taken out.
@@ -284,6 +285,7 @@ impl Listener {
             stream,
             session,
             is_refused,
+            began: now,
             paused_until: None,
             ended: None,
         });
@@ -354,6 +356,9 @@ impl Listener {
         self.connections.retain(|connection| {
             let Some(end) = connection.ended else { return true };
             self.counters.ended(end);
+            if !connection.is_refused {
+                self.counters.took(connection.began.elapsed());
+            }
             self.refused -= usize::from(connection.is_refused);
             false
         });

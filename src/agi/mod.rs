@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
-pub use counters::{Counters, Counts};
+pub use counters::{Counters, Counts, LATENCY_BOUNDS_S};
 pub use settings::{AgiSettings, CallerIds, Limits, Peers, Problem};
 
 use crate::asterisk::{PbxId, Text, Uniqueid};

@@ -1,5 +1,6 @@
 //! Writes down what a link reads, so that [`super::replay`] can play it: every byte, and when each message came.
 
+use super::redact::{Redacting, Redactor};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,9 @@ impl Capture {
     }
 
     /// Recordings beside each other: `NAME.ami` and `NAME.timing` for the first connection, `NAME_part2.ami` … for those
-    /// that came after the link broke. Files that are there already are not overwritten.
-    pub fn into_files(ami: &Path) -> OpenCapture {
+    /// that came after the link broke. Files that are there already are not overwritten. With a redactor nothing reaches the
+    /// disk that it takes out.
+    pub fn into_files(ami: &Path, redactor: Option<Redactor>) -> OpenCapture {
         let stem = ami.with_extension("");
         let mut begun = None;
         Box::new(move |connection| {
@@ -39,7 +41,12 @@ impl Capture {
                 let file = File::create_new(&path);
                 file.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
             };
-            Ok(Self::new(Box::new(BufWriter::new(open(".ami")?)), Box::new(BufWriter::new(open(".timing")?)), begun))
+            let (ami, timing) = (BufWriter::new(open(".ami")?), BufWriter::new(open(".timing")?));
+            let ami: Box<dyn Write + Send> = match &redactor {
+                Some(redactor) => Box::new(Redacting::new(redactor.clone(), ami)),
+                None => Box::new(ami),
+            };
+            Ok(Self::new(ami, Box::new(timing), begun))
         })
     }
 

@@ -13,6 +13,7 @@ pub mod link;
 pub mod parse;
 pub mod problem;
 pub mod reader;
+pub mod redact;
 pub mod replay;
 pub mod settings;
 pub mod stage;

@@ -406,6 +406,8 @@ fn begin_talk(conversation: &mut Conversation, index: usize, with_client: bool, 
         return;
     }
     conversation.answered.get_or_insert(wall);
+    conversation.talk_place.clone_from(&conversation.last_place);
+    conversation.went_on = false;
     if let Some(queue) = &mut conversation.queue
         && from_queue.as_ref() == Some(&queue.name)
     {

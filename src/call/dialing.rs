@@ -76,7 +76,21 @@ impl Calls {
                 .or_else(|| Some(channel.caller_number.clone()).filter(|n| !n.is_empty()))
                 .or_else(|| Some(dest.caller_number.to_string()).filter(|n| !n.is_empty()));
             channel.dialled_number = number;
+            self.presents(key, caller, dest);
             self.place_waiting(key);
+        }
+    }
+
+    /// A trunk is dialled: whom the other side sees is the caller id that the dialplan put on the caller by then.
+    fn presents(&mut self, key: Key, caller: &Leg, dest: &Leg) {
+        let number = &caller.caller_number;
+        let is_outside = matches!(self.rules.party(&dest.name), Some(Party::Trunk(_)));
+        if !is_outside || number.is_empty() || self.rules.numbers.is_extension(number) {
+            return;
+        }
+        let conversation = self.conversation_mut(key);
+        if conversation.answered.is_none() {
+            conversation.presented = Some(number.to_string());
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Rests on Newexten and VarSet (class `dialplan`); without them the same calls come out with less detail.
 
-use super::model::{Channel, Fate, Menu, Role, Stage, UnplacedDial};
+use super::model::{Channel, Conversation, Fate, Menu, Role, Stage, UnplacedDial};
 use super::record::{Direction, StepKind, step};
 use super::{Calls, Key};
 use crate::asterisk::channel::Half;
@@ -21,11 +21,14 @@ impl Calls {
     pub(super) fn newexten(&mut self, pbx: PbxId, leg: &Leg, application: &Text, data: &Text) {
         let wall = self.wall();
         let Some(key) = self.known(pbx, &leg.uniqueid) else { return };
+        let conversation = self.conversation_mut(key);
         // `h` runs after the end; what it does is nobody's call.
         if &*leg.exten == "h" {
+            if conversation.channel(&leg.uniqueid).is_some_and(leads) {
+                conversation.h_began.get_or_insert(wall);
+            }
             return;
         }
-        let conversation = self.conversation_mut(key);
         let Some(channel) = conversation.channel(&leg.uniqueid) else { return };
         if !channel.is_live() {
             return;
@@ -46,6 +49,7 @@ impl Calls {
             channel.runs = runs;
         }
         if leads {
+            conversation.notice_going_on(leg);
             conversation.dialplan_seen = true;
             conversation.agi_runs = false;
             if application != "queue"
@@ -325,6 +329,18 @@ impl Calls {
             conversation.stage = Stage::DialplanError;
             conversation.invalid = true;
         }
+    }
+}
+
+impl Conversation {
+    /// After a talk the client's channel does the next step where it dialled: nobody has pulled it away.
+    fn notice_going_on(&mut self, leg: &Leg) {
+        let clients = self
+            .channel(&leg.uniqueid)
+            .is_some_and(|c| c.is_client || (c.role == Role::Caller && self.direction == Some(Direction::Internal)));
+        let place = self.talk_place.as_ref();
+        let there = place.is_some_and(|(context, exten)| **context == *leg.context && **exten == *leg.exten);
+        self.went_on |= clients && there && !self.phones.iter().any(|p| p.talk_from.is_some());
     }
 }
 

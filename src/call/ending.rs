@@ -239,13 +239,14 @@ fn feature_code<'a>(channels: impl Iterator<Item = &'a Channel>, from: i64, unti
 /// Who ended the whole conversation.
 fn ended_by(conversation: &Conversation, acted: Option<i64>) -> Option<EndedBy> {
     let end = conversation.ended?;
+    let over = conversation.over_at()?;
     if conversation.lost {
         return conversation.restarted.then_some(EndedBy::Pbx);
     }
     let last_talk = conversation.phones.iter().filter_map(|p| Some((p.talk_until?, p))).max_by_key(|(until, _)| *until);
     let parties = conversation.channels.iter();
     let found = match last_talk {
-        Some((talk, phone)) if end - talk <= WITH_THE_TALK_MS => {
+        Some((talk, phone)) if over - talk <= WITH_THE_TALK_MS => {
             let parties = parties.filter(|c| was_there(c, talk));
             first_request(parties.clone(), talk_began(phone, talk), end)
                 .or_else(|| feature_code(parties, talk - TOGETHER_MS, talk))
@@ -279,7 +280,7 @@ pub(super) fn talk_ended_by(conversation: &Conversation, index: usize) -> Option
     let together = until - TOGETHER_MS..=until + TOGETHER_MS;
     let by_guest = conversation.guest_asked_hangup.is_some_and(|at| together.contains(&at)).then_some(EndedBy::Us);
     first_request(parties, talk_began(phone, until), *together.end()).or(by_guest).or(phone.ended_by).or_else(|| {
-        let with_the_end = conversation.ended.is_some_and(|end| end - until <= WITH_THE_TALK_MS);
+        let with_the_end = conversation.over_at().is_some_and(|over| over - until <= WITH_THE_TALK_MS);
         if with_the_end { conversation.ended_by } else { Some(EndedBy::Pbx) }
     })
 }

@@ -372,6 +372,8 @@ pub struct Conversation {
     pub from: Option<String>,
     pub to: Option<String>,
     pub did: Option<String>,
+    /// The caller's number as the last dialled trunk got it, until the call was answered.
+    pub presented: Option<String>,
     pub trunk: Option<String>,
     /// The extension that started it.
     pub caller_extension: Option<String>,
@@ -391,6 +393,11 @@ pub struct Conversation {
     /// The dialplan place of the last `Newexten` of the leading channel.
     pub last_place: Option<(String, String)>,
     pub last_application: Option<String>,
+    /// Where in the dialplan the client was when his last talk began, and that the dialplan went on from there after it.
+    pub talk_place: Option<(String, String)>,
+    pub went_on: bool,
+    /// When the extension `h` began, which runs after the end while the channel still exists.
+    pub h_began: Option<Ms>,
     pub menu: Option<Menu>,
     pub voicemail: Option<String>,
     pub queue: Option<QueueVisit>,
@@ -461,6 +468,7 @@ impl Conversation {
             from: None,
             to: None,
             did: None,
+            presented: None,
             trunk: None,
             caller_extension: None,
             // Most calls have two channels and one phone; a vector left to itself would take room for four.
@@ -474,6 +482,9 @@ impl Conversation {
             dialplan_seen: false,
             last_place: None,
             last_application: None,
+            talk_place: None,
+            went_on: false,
+            h_began: None,
             menu: None,
             voicemail: None,
             queue: None,
@@ -523,6 +534,13 @@ impl Conversation {
 
     pub fn is_over(&self) -> bool {
         self.ended.is_some()
+    }
+
+    /// When it ended for those who took part: what `h` does afterwards may take its time. The `h` of a transferer, while the
+    /// others talk on, is not the end.
+    pub fn over_at(&self) -> Option<Ms> {
+        let talked = self.phones.iter().filter_map(|p| p.talk_until).max();
+        self.h_began.filter(|h| talked.is_none_or(|talked| talked <= *h)).or(self.ended)
     }
 
     pub fn client_channels(&self) -> impl Iterator<Item = &Channel> {

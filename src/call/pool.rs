@@ -12,7 +12,7 @@ impl Calls {
     /// no call, and was nothing but this channel. False if he is none.
     pub(super) fn lend(&mut self, pbx: PbxId, to: Key, agents: Key, uniqueid: &Uniqueid, extension: &str) -> bool {
         let login = self.conversation_mut(agents);
-        if login.channels.len() != 1 || !login.channels[0].pooled {
+        if login.channels.len() != 1 || !login.channels[0].pooled || !login.published.is_empty() {
             return false;
         }
         let channel = login.channels.remove(0);
@@ -32,7 +32,7 @@ impl Calls {
     pub(super) fn back_to_pool(&mut self, pbx: PbxId, key: Key, uniqueid: &Uniqueid) -> Key {
         let conversation = self.conversation(key);
         let Some(channel) = conversation.channel(uniqueid) else { return key };
-        if conversation.channels.len() == 1 || channel.role != Role::Caller {
+        if conversation.channels.len() == 1 || !matches!(channel.role, Role::Caller | Role::Originated) {
             return key;
         }
         let waits = Channel { phone: None, asked_hangup: None, bridge: None, ..channel.clone() };

@@ -291,6 +291,9 @@ pub struct Record {
     pub to: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub did: Option<String>,
+    /// Outgoing: the number of ours that the client saw, as far as Asterisk's channels say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presented: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

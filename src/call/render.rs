@@ -253,6 +253,7 @@ impl View<'_> {
             from: c.from.clone(),
             to: c.to.clone(),
             did: c.did.clone(),
+            presented: c.presented.clone().filter(|_| self.direction == Direction::Outgoing),
             extension: None,
             phone: None,
             trunk: c.trunk.clone(),
@@ -471,7 +472,7 @@ impl View<'_> {
             if c.lost && c.is_over() && !phone.gave_away && phone.talk_until == c.ended {
                 return c.ended_by;
             }
-            let last = self.called_back(index).zip(c.ended);
+            let last = self.called_back(index).zip(c.over_at());
             if last.is_some_and(|(ring, end)| end - ring <= TOGETHER_MS) {
                 return c.ended_by;
             }
@@ -486,7 +487,7 @@ impl View<'_> {
             Status::Missed | Status::Cancelled if record.lead => c.ended_by,
             _ => {
                 // It stopped ringing while the conversation went on: nobody ended anything.
-                let end = c.ended?;
+                let end = c.over_at()?;
                 let own = phone.ended?;
                 let others_talked = c.phones.iter().any(|p| p.talk_until.is_some_and(|until| until > own));
                 (end - own <= TOGETHER_MS && !others_talked).then_some(c.ended_by).flatten()

@@ -11,6 +11,9 @@ use super::{Calls, Held, Key};
 use crate::asterisk::event::AttendedTransfer;
 use crate::asterisk::{BridgeId, Leg, PbxId, Uniqueid};
 
+/// A phone called so soon after a talk that nobody hung up on is called because of a Redirect.
+const REDIRECT_MS: i64 = 2_000;
+
 /// Who gives a call away by attended transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Giver {
@@ -27,8 +30,12 @@ impl Calls {
         let Some(key) = found else { return };
         let Some(giver) = self.giver(key, &transferer.uniqueid) else { return };
         let conversation = self.conversation_mut(key);
+        // Parking by REFER says BlindTransfer, too, after ParkedCall.
+        let last = conversation.timeline.iter().rev().find(|s| !matches!(s.step, StepKind::Hold | StepKind::Unhold));
+        if last.is_some_and(|s| s.step == StepKind::Park && s.who.as_ref() == Some(&giver.name)) {
+            return;
+        }
         if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
-            // Parking by REFER says BlindTransfer, too, after ParkedCall.
             if phone.parked {
                 return;
             }
@@ -371,6 +378,10 @@ impl Calls {
             if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
                 phone.gave_away = true;
             }
+            // The giver stood in a queue for him: now the client does.
+            if let Some(queue) = joined.queue.take().filter(|q| q.left.is_none() && q.answered.is_none()) {
+                conversation.enter_queue(&queue.name, wall);
+            }
             // Given away while the target rings, waits in a queue or sits in a conference: who takes the client shows later.
             if taker.is_none_or(|i| conversation.phones[i].answered.is_none()) {
                 conversation.pending_transfer = Some(PendingTransfer {
@@ -483,9 +494,11 @@ impl Calls {
     pub(super) fn notice_redirect(&mut self, key: Key, next: &PhoneKey) {
         let wall = self.wall();
         let conversation = self.conversation_mut(key);
-        if conversation.pending_transfer.is_some() || conversation.answered.is_none() {
+        if conversation.pending_transfer.is_some() || conversation.answered.is_none() || conversation.went_on {
             return;
         }
+        // Where the dialplan is hidden from us, only a call at once after the talk shows it.
+        let hidden = !conversation.dialplan_seen;
         if conversation.phones.iter().any(|p| p.talk_from.is_some()) {
             return;
         }
@@ -493,7 +506,7 @@ impl Calls {
             phone.answered.is_some()
                 && !phone.gave_away
                 && phone.key.as_ref() != Some(next)
-                && phone.talk_until.is_some_and(|until| wall - until <= 2_000)
+                && phone.talk_until.is_some_and(|until| !hidden || wall - until <= REDIRECT_MS)
                 // Whoever hung up himself was not robbed of his client: the dialplan goes on after him.
                 && !conversation
                     .channels

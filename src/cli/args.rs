@@ -22,7 +22,7 @@ pub enum Command {
     Run,
     Check { numbers: Vec<String> },
     Replay { files: Vec<PathBuf>, json: bool, per_call: bool },
-    Capture { file: PathBuf, pbx: Option<String>, seconds: Option<u64> },
+    Capture { file: PathBuf, pbx: Option<String>, seconds: Option<u64>, redact: bool },
     Calls(CallsQuery),
     OutboxList { json: bool },
     OutboxRetry { record: Option<String>, crm: Option<String> },
@@ -136,6 +136,7 @@ struct Options {
     to: Option<Side>,
     again: bool,
     no_trial: bool,
+    redact: bool,
     setup: Flags,
     plain: Vec<OsString>,
 }
@@ -171,6 +172,7 @@ impl Options {
     fn take_for_setup(&mut self, option: &str, words: &mut Words) -> Result<(), BadLine> {
         let setup = &mut self.setup;
         match option {
+            "--redact" => self.redact = true,
             "--no-trial" => self.no_trial = true,
             "--no-crm" => setup.no_crm = true,
             "--no-reload" => setup.no_reload = true,
@@ -210,9 +212,9 @@ impl Options {
                 Command::Replay { files, json: self.query.json, per_call: self.per_call }
             }
             "capture" => {
-                self.knows(name, &["--pbx", "--seconds"])?;
+                self.knows(name, &["--pbx", "--seconds", "--redact"])?;
                 let file = self.one("capture needs a file to write: pinconnector capture TRACE.ami")?.into();
-                Command::Capture { file, pbx: self.pbx.take(), seconds: self.seconds }
+                Command::Capture { file, pbx: self.pbx.take(), seconds: self.seconds, redact: self.redact }
             }
             "calls" => {
                 let known =

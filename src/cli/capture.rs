@@ -10,6 +10,7 @@ use crossbeam_channel::{bounded, never, select};
 use super::{Failure, print};
 use crate::ami::capture::Capture;
 use crate::ami::figures::LinkFigures;
+use crate::ami::redact::Redactor;
 use crate::ami::{self, Heard};
 use crate::asterisk::PbxId;
 use crate::config::Config;
@@ -17,7 +18,13 @@ use crate::daemon::process::{self, Signal, exit};
 
 /// Records into `file` until Ctrl-C, or for so many seconds. A link that breaks is made again; what follows goes into
 /// `FILE_part2.ami`, as `replay` takes it.
-pub fn capture(config: &Config, file: &Path, pbx: Option<&str>, seconds: Option<u64>) -> Result<(), Failure> {
+pub fn capture(
+    config: &Config,
+    file: &Path,
+    pbx: Option<&str>,
+    seconds: Option<u64>,
+    redactor: Option<Redactor>,
+) -> Result<(), Failure> {
     let section = match pbx {
         Some(name) => config.asterisk.iter().find(|section| section.name == name),
         None if config.asterisk.len() > 1 => {
@@ -45,7 +52,8 @@ pub fn capture(config: &Config, file: &Path, pbx: Option<&str>, seconds: Option<
     let (heard_sender, heard) = bounded(ami::reader::QUEUE_READS);
     let figures = Arc::new(LinkFigures::default());
     let settings = section.link(PbxId(0), &config.calls.keep_variables);
-    let capture = Capture::into_files(file);
+    let is_redacted = redactor.is_some();
+    let capture = Capture::into_files(file, redactor);
     let link = ami::link::start(settings, asked, heard_sender, Arc::clone(&figures), Some(capture))
         .map_err(|error| Failure::new(exit::SYSTEM, format!("no thread: {error}")))?;
     eprintln!("recording {} into {}; Ctrl-C ends it", section.name, file.display());
@@ -74,10 +82,12 @@ pub fn capture(config: &Config, file: &Path, pbx: Option<&str>, seconds: Option<
     if figures.logins.load(Ordering::Relaxed) == 0 {
         return Err(Failure::new(exit::UNAVAILABLE, "there was no link to Asterisk; nothing was recorded"));
     }
-    print(&format!(
-        "{}: {bytes} bytes, {messages} messages. It holds numbers and names of real people.\n",
-        file.display()
-    ))
+    let whose = if is_redacted {
+        "Numbers, names and secrets are replaced; extensions, trunks, queues and contexts are not: look at it before you give it away."
+    } else {
+        "It holds numbers and names of real people."
+    };
+    print(&format!("{}: {bytes} bytes, {messages} messages. {whose}\n", file.display()))
 }
 
 fn tell(heard: &[Heard]) {

@@ -19,7 +19,8 @@ pub const TOPICS: [Topic; 17] = [
         brief: "the service (also without any command)",
         details: "Connects to every [[asterisk]] of the configuration, keeps the calls in the local database and delivers \
 them to every [[crm]].
-SIGTERM ends it in order, SIGHUP makes it read its configuration again without dropping a call.",
+SIGTERM ends it in order, SIGHUP makes it read its configuration again without dropping a call; SIGUSR1 hands over to the other \
+connector, where there are two ([pair]).",
     },
     Topic {
         name: "setup",
@@ -80,11 +81,14 @@ link after another. Times come from FILE's .timing beside it, or from Timestamp 
     },
     Topic {
         name: "capture",
-        synopsis: "capture FILE [--pbx NAME] [--seconds N]",
+        synopsis: "capture FILE [--redact] [--pbx NAME] [--seconds N]",
         brief: "records the live AMI session, for a bug report",
         details: "Logs in as configured and writes every byte that Asterisk says to FILE, with the time of each message in \
 FILE's .timing, until Ctrl-C. `replay FILE` shows what the connector makes of it.
 The file holds numbers and names of real people. The login is not in it.
+--redact      replaces numbers (their last six digits), names, secrets and the values of channel variables before anything \
+reaches the disk, the same always by the same; the calls that come out are the same. Extensions, trunks, queues and \
+contexts stay as they are
 --pbx NAME    which [[asterisk]], where there are several
 --seconds N   end by itself",
     },

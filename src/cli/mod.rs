@@ -28,6 +28,7 @@ use args::{Command, Line};
 use logger::ChosenBy;
 
 use crate::ami::parse::Parser;
+use crate::ami::redact::Redactor;
 use crate::call::Rules;
 use crate::call::rules::RecordKind;
 use crate::config::Config;
@@ -108,7 +109,11 @@ fn execute(line: Line) -> Result<(), Failure> {
         Command::OutboxList { json } => orders::list(&config()?, json),
         Command::OutboxRetry { record, crm } => orders::retry(&config()?, record.as_deref(), crm),
         Command::OutboxDrop { record, yes } => orders::drop_row(&config()?, &record, yes),
-        Command::Capture { file, pbx, seconds } => capture::capture(&config()?, &file, pbx.as_deref(), seconds),
+        Command::Capture { file, pbx, seconds, redact } => {
+            let redactor = redact.then(Redactor::random).transpose();
+            let redactor = redactor.map_err(|error| Failure::new(exit::SYSTEM, format!("no randomness: {error}")))?;
+            capture::capture(&config()?, &file, pbx.as_deref(), seconds, redactor)
+        }
         Command::Demo { fast, json } => demo::demo(fast, json),
         Command::HistoryCopy { from, to, again } => history::copy(&config()?, from, to, again),
         Command::Backup { file } => orders::backup(&config()?, &file),

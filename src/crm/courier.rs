@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 
 use super::answer::Fault;
 use super::calls_module::{
@@ -103,6 +103,8 @@ pub fn fetch(mut client: Client, orders: Sender<Fetched>, stop: Receiver<()>) {
                 }
                 if nothing_new { LEAST_POLL.saturating_sub(asked.elapsed()) } else { Duration::ZERO }
             }
+            // Broken off by whoever stops us.
+            Err(_) if matches!(stop.try_recv(), Err(TryRecvError::Disconnected)) => return,
             Err(fault) => trouble.wait(&fault),
         };
         if matches!(stop.recv_timeout(pause), Err(RecvTimeoutError::Disconnected)) {

@@ -13,8 +13,9 @@ use crossbeam_channel::Sender;
 use super::queues::{TellCalls, Told};
 use crate::agi::{self, Agi, Clerk, Identified, Place};
 use crate::asterisk::PbxId;
-use crate::call::Input;
+use crate::call::record::Direction;
 use crate::call::rules::Route;
+use crate::call::{Input, Record};
 use crate::client::{Found, Inquiry};
 use crate::clock::Now;
 use crate::config::Config;
@@ -92,6 +93,11 @@ impl Dialplan {
         Arc::clone(&self.directory)
     }
 
+    /// What the dialplan asked so far.
+    pub fn counters(&self) -> Arc<agi::Counters> {
+        self.agi.counters()
+    }
+
     /// Where a CRM's word that something changed goes.
     pub fn refreshes(&self) -> Vec<(String, Sender<Refresh>)> {
         self.pullers.iter().map(|(crm, puller)| (crm.clone(), puller.orders.clone())).collect()
@@ -159,6 +165,12 @@ fn office(
     }
 }
 
+/// The number of ours by which this client knows us from a call: the one he called, or saw when he was called.
+fn known_by(record: Record) -> Option<String> {
+    let tried = record.direction == Direction::Outgoing && record.reason.is_none();
+    record.did.or(record.presented.filter(|_| tried))
+}
+
 fn tell(told: &Sender<Told>, identified: Identified) {
     let Identified { pbx, uniqueid, client_id, client_name } = identified;
     let pbx: PbxId = pbx;
@@ -221,6 +233,6 @@ impl Clerk for OfficeClerk {
             log::warn!("FastAGI: the history cannot be asked: {error}");
             Vec::new()
         });
-        calls.into_iter().filter_map(|record| record.did).collect()
+        calls.into_iter().filter_map(known_by).collect()
     }
 }

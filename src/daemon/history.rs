@@ -8,6 +8,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::call::Record;
 use crate::config::Config;
+use crate::lease::Pass;
 use crate::outbox::Delivered;
 use crate::store::Destination;
 use crate::threads::Thread;
@@ -49,14 +50,14 @@ pub struct History {
 ///
 /// # Errors
 /// If the system gives no threads.
-pub fn start(config: &Config, outcomes: &Sender<Delivered>) -> io::Result<Option<(History, Vec<Thread>)>> {
+pub fn start(config: &Config, outcomes: &Sender<Delivered>, pass: &Pass) -> io::Result<Option<(History, Vec<Thread>)>> {
     match config.store.kind {
         crate::store::StoreKind::Sqlite => Ok(None),
         #[cfg(feature = "mongodb")]
-        crate::store::StoreKind::Mongodb => mongodb::start(config, outcomes).map(Some),
+        crate::store::StoreKind::Mongodb => mongodb::start(config, outcomes, pass).map(Some),
         #[cfg(not(feature = "mongodb"))]
         crate::store::StoreKind::Mongodb => {
-            let _ = outcomes;
+            let _ = (outcomes, pass);
             Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without MongoDB"))
         }
     }
@@ -87,14 +88,14 @@ mod mongodb {
         }
     }
 
-    pub fn start(config: &Config, outcomes: &Sender<Delivered>) -> io::Result<(History, Vec<Thread>)> {
+    pub fn start(config: &Config, outcomes: &Sender<Delivered>, pass: &Pass) -> io::Result<(History, Vec<Thread>)> {
         let target = target(config);
         // One batch at a time, so that an older state never overtakes a younger one.
         let (queue, work) = bounded(1);
         let (asked, questions) = bounded(queues::PAST.capacity);
-        let (writing, outcomes) = (target.clone(), outcomes.clone());
+        let (writing, outcomes, pass) = (target.clone(), outcomes.clone(), pass.clone());
         let threads = vec![
-            Thread::start("mongodb-writer", move || writer::run(writing, &work, &outcomes))?,
+            Thread::start("mongodb-writer", move || writer::run(writing, &work, &outcomes, &pass))?,
             Thread::start("mongodb-reader", move || read(&target, &questions))?,
         ];
         let (name, kind) = (HISTORY.to_owned(), DestinationKind::History);

@@ -12,10 +12,13 @@ pub mod control;
 pub mod couriers;
 pub mod crm_orders;
 pub mod dialplan;
+pub mod figures;
 pub mod heartbeat;
 pub mod history;
 pub mod links;
+pub mod pair;
 pub mod process;
+pub mod pusher;
 pub mod queues;
 pub mod reconcile;
 mod recorded;
@@ -43,7 +46,7 @@ use crate::crm::courier::{Report, Word};
 use crate::crm::sender::RecordingLink;
 use crate::crm::{Kind, LastRequests, RequestLog};
 use crate::http::{Feed, Happened, Http, LinkKey};
-use crate::lease::Pass;
+use crate::lease::{Lease, Pass, Role};
 use crate::store::{self, Keeper, Opened, Plan};
 use crate::threads::Thread;
 
@@ -51,9 +54,11 @@ use call_state::CallState;
 use couriers::Couriers;
 use crm_orders::CrmOrders;
 use dialplan::Dialplan;
+use figures::Depths;
 use heartbeat::LinkStanding;
 use links::{Link, Links};
 use process::{Signal, Supervisor, exit};
+use pusher::Pushing;
 use queues::{Notice, Released, Told};
 use reconcile::Reconciler;
 use recorded::Recordings;
@@ -101,10 +106,14 @@ pub struct Service {
     reconcile_thread: Option<Thread>,
     /// Looked at before anything is sent to a CRM and before each Originate.
     pass: Pass,
+    /// Absent where this connector stands alone.
+    pair: Option<pair::Pair>,
     /// Absent unless the history is in MongoDB.
     history: Option<history::History>,
     /// Absent where no exchange has a folder of recordings.
     recordings: Option<Recordings>,
+    /// Absent where `[recordings] push` does not say so.
+    pushing: Option<Pushing>,
     control: control::Control,
     outcomes: Sender<crate::outbox::Delivered>,
     request_log: RequestLog,
@@ -174,7 +183,8 @@ impl Service {
             .unzip();
         let links = Arc::new(Links::new(links));
 
-        let pass = Pass::alone();
+        let lease = (!config.pair.lease.is_empty()).then(|| Lease::new(boot_ms()));
+        let pass = lease.as_ref().map_or_else(Pass::alone, Lease::pass);
         let feed = Arc::new(OnceLock::new());
         let calls = Calls::new(config.rules());
         let restored = std::mem::take(&mut opened.restored);
@@ -223,21 +233,28 @@ impl Service {
         let (mut destinations, mut senders) =
             senders::start(&config.crm, &outcomes, &request_log, &links_of_recordings, &pass, &mut saved)
                 .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
-        let history = history::start(&config, &outcomes)
+        let history = history::start(&config, &outcomes, &pass)
             .map_err(|error| Fault::system("no threads for the history", &error))?
             .map(|(history, threads)| {
                 destinations.push(history.destination.clone());
                 senders.extend(threads);
                 history
             });
+        if lease.is_some() {
+            // Until the lease is ours.
+            inputs.send(store::Input::Deliver(false)).expect("the keeper runs");
+        }
         inputs.send(store::Input::Destinations(destinations)).expect("the keeper runs");
 
         let (heard_sender, heard) = bounded::<FromPbx>(queues::HEARD.capacity * config.asterisk.len());
+        let heard_depth = heard.clone();
         let (told, told_receiver) = bounded(queues::TOLD.capacity);
         let open = restored.len();
         let dialplan = Dialplan::start(&config, told.clone(), &request_log)
             .map_err(|error| Fault { code: exit::UNAVAILABLE, text: error.to_string() })?;
-        let recordings = Recordings::start(&config, &inputs)
+        let pushing = Pushing::start(&config, &inputs, &request_log)
+            .map_err(|error| Fault::system("no thread for pushing recordings", &error))?;
+        let recordings = Recordings::start(&config, &inputs, pushing.as_ref().map(|pushing| pushing.told.clone()))
             .map_err(|error| Fault::system("no thread for the recordings", &error))?;
         let mut state = CallState {
             recorded: recordings.as_ref().map(|recordings| recordings.told.clone()),
@@ -247,7 +264,7 @@ impl Service {
             told: told_receiver,
             keeper: inputs.clone(),
             links: Some(links),
-            notices: notice_sender,
+            notices: notice_sender.clone(),
             feed: Arc::clone(&feed),
             names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
             last_ms: 0,
@@ -273,7 +290,17 @@ impl Service {
         }
         drop(heard_sender);
         let (question_sender, questions) = bounded(queues::QUESTIONS.capacity);
+        let mut depths = Depths::default();
+        depths.add_receiver("heard", queues::HEARD.capacity * config.asterisk.len(), &heard_depth);
+        depths.add("told", queues::TOLD, &told);
+        depths.add("saves", queues::SAVES, &inputs);
+        depths.add("outcomes", queues::OUTCOMES, &outcomes);
+        if let Some(recordings) = &recordings {
+            depths.add("recorded", queues::RECORDED, &recordings.told);
+        }
         let window = Window {
+            agi: dialplan.as_ref().map(Dialplan::counters),
+            depths,
             told: told.clone(),
             keeper: inputs.clone(),
             questions: question_sender,
@@ -304,7 +331,20 @@ impl Service {
             None => None,
         };
         let (word_sender, words) = bounded(queues::WORDS.capacity);
-        let couriers = Couriers::start(&config.crm, commands, word_sender, request_log.clone())
+        let ways = |relay| pair::Ways {
+            keeper: inputs.clone(),
+            told: told.clone(),
+            notices: notice_sender.clone(),
+            database: config.store.path.clone(),
+            relay,
+        };
+        let pair = match lease {
+            Some(lease) => Some(start_pair(&config, lease, &mut senders, ways)?),
+            None => None,
+        };
+        // Who follows fetches no commands and says nothing of itself: there is one connector for its CRMs.
+        let listened = if pair.is_some() { &[][..] } else { &config.crm[..] };
+        let couriers = Couriers::start(listened, commands, word_sender, request_log.clone())
             .map_err(|error| Fault::system("no threads for the CRMs", &error))?;
         let wishes = reconcile.as_deref().cloned();
         let control = control::Control::listen(&config.store.path, inputs.clone(), news_sender, wishes)
@@ -326,8 +366,10 @@ impl Service {
             reconcile,
             reconcile_thread,
             pass,
+            pair,
             history,
             recordings,
+            pushing,
             control,
             outcomes,
             request_log,
@@ -381,9 +423,14 @@ impl Service {
     pub fn stop(self) {
         let until = Instant::now() + GRACE;
         drop(self.control);
+        let mut left = Vec::new();
+        if let Some(pair) = self.pair
+            && !pair.stop(until)
+        {
+            left.push("lease".to_owned());
+        }
         drop(self.history);
         // No more orders; who waits at the window is answered, or told that we are closing.
-        let mut left = Vec::new();
         let tellers = self.couriers.stop_fetching(until, &mut left);
         if let Some(thread) = self.crm_orders
             && !thread.join_until(until)
@@ -404,6 +451,7 @@ impl Service {
         };
         join(self.call_state);
         let watcher_left = self.recordings.and_then(Recordings::stop);
+        let pusher_left = self.pushing.and_then(Pushing::stop);
         for link in self.links.into_iter().filter(JoinHandle::is_finished) {
             // Nothing is heard any more, so every link is past its work.
             let _ = link.join();
@@ -424,7 +472,7 @@ impl Service {
             join(sender);
         }
         tellers.stop(self.news.try_iter(), until, &mut left);
-        left.extend(watcher_left);
+        left.extend(watcher_left.into_iter().chain(pusher_left));
         if left.is_empty() {
             log::info!("stopped; what was not delivered waits in the database");
         } else {
@@ -490,6 +538,33 @@ fn release(ways: Ways) -> Box<dyn FnMut(Released) + Send> {
             let _ = notices.try_send(Notice::Alive(number));
         }
     })
+}
+
+/// Two connectors for one exchange: starts what keeps the lease, and what leaves our records for the other one.
+#[cfg(feature = "mongodb")]
+fn start_pair(
+    config: &Config,
+    lease: Lease,
+    threads: &mut Vec<Thread>,
+    ways: impl FnOnce(store::relay::Relay) -> pair::Ways,
+) -> Result<pair::Pair, Fault> {
+    let no_thread = |error: std::io::Error| Fault::system("no thread for the lease", &error);
+    let following = pair::shared(config, &lease.pass()).map_err(no_thread)?;
+    let ways = ways(following.relay.clone());
+    ways.keeper.send(store::Input::Relay(following.relay)).expect("the keeper runs");
+    threads.push(following.thread);
+    pair::Pair::start(lease, following.make, ways).map_err(no_thread)
+}
+
+/// See the other one; the configuration is refused before that.
+#[cfg(not(feature = "mongodb"))]
+fn start_pair(
+    _: &Config,
+    _: Lease,
+    _: &mut Vec<Thread>,
+    _: impl FnOnce(store::relay::Relay) -> pair::Ways,
+) -> Result<pair::Pair, Fault> {
+    Err(Fault { code: exit::CONFIG, text: "[pair] needs MongoDB, which this program was built without".to_owned() })
 }
 
 /// The nth `[[asterisk]]` section.
@@ -578,6 +653,8 @@ pub struct Memory {
     pub requests: LastRequests,
     /// How each link stands, by the name of its exchange.
     pub links: BTreeMap<String, LinkStanding>,
+    /// Which of two connectors we are.
+    pub role: Option<Role>,
     /// Requests that failed, by the CRM's name.
     pub failed: BTreeMap<String, u64>,
     /// Clicks that were placed, by the CRM's name.

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::threads::Thread;
 
@@ -42,6 +42,8 @@ pub enum Signal {
     Stop,
     /// SIGHUP: read the configuration again.
     Reload,
+    /// SIGUSR1: of two connectors for one exchange, let the other one be active.
+    SwitchOver,
 }
 
 /// Listens for signals from now on. The queue holds two: a third of a kind adds nothing to what is already asked for.
@@ -49,12 +51,16 @@ pub enum Signal {
 /// # Errors
 /// If the system gives no thread or no pipe.
 pub fn signals() -> io::Result<Receiver<Signal>> {
-    let mut pending = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut pending = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])?;
     let (sender, receiver) = bounded(2);
     // Never joined: it waits for signals as long as there is a process.
     Thread::start("signals", move || {
         for signal in pending.forever() {
-            let signal = if signal == SIGHUP { Signal::Reload } else { Signal::Stop };
+            let signal = match signal {
+                SIGHUP => Signal::Reload,
+                SIGUSR1 => Signal::SwitchOver,
+                _ => Signal::Stop,
+            };
             // Full: that much is asked for already. Disconnected: the service is past listening.
             let _ = sender.try_send(signal);
         }

@@ -5,6 +5,7 @@
 
 use crate::asterisk::{Action, ActionId, PbxId};
 use crate::call::Progress;
+use crate::lease;
 use crate::store;
 
 /// One queue between threads.
@@ -163,10 +164,19 @@ pub const RECORDED: Queue = Queue {
     when_full: "dropped: the watcher's next round through the history finds it",
 };
 
+/// Which recordings are complete, and which CRMs fetch them.
+pub const PUSHED: Queue = Queue {
+    from: "recordings, main",
+    to: "recordings-push",
+    carries: "pusher::Told",
+    capacity: 256,
+    when_full: "dropped: it stands in the database and is pushed after the next start",
+};
+
 /// All of them, for the documentation and the status page.
-pub const TABLE: [Queue; 16] = [
+pub const TABLE: [Queue; 17] = [
     HEARD, TOLD, SAVES, ASKED, OUTCOMES, ALARMS, NOTICES, REQUESTS, WISHES, QUESTIONS, PAST, COMMANDS, NEWS, REPORTS,
-    WORDS, RECORDED,
+    WORDS, RECORDED, PUSHED,
 ];
 
 /// Something other than Asterisk happened, and what must be committed together with what follows from it.
@@ -222,6 +232,11 @@ pub enum Notice {
     /// A click-to-call of this CRM was placed.
     Placed {
         crm: String,
+    },
+    /// Which of two connectors we are now, and what changed.
+    Lease {
+        role: lease::Role,
+        turn: Option<lease::Turn>,
     },
     LinkDown {
         pbx: String,

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::pusher;
 use super::queues::{self, Released};
+use crate::call::record::{Amendment, RecordingState};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::recordings::{self, Plan, Shelf, Told};
@@ -32,7 +34,11 @@ impl Recordings {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(config: &Config, keeper: &Sender<store::Input<Released>>) -> io::Result<Option<Self>> {
+    pub fn start(
+        config: &Config,
+        keeper: &Sender<store::Input<Released>>,
+        push: Option<Sender<pusher::Told>>,
+    ) -> io::Result<Option<Self>> {
         let shelves: Vec<Shelf> = config
             .asterisk
             .iter()
@@ -51,8 +57,20 @@ impl Recordings {
             settings: config.recordings.clone(),
             amend: Box::new(move |record_id, amendment| {
                 let Some(keeper) = way.upgrade() else { return false };
-                let items = vec![Item::Amend { record_id, amendment }];
-                keeper.send_timeout(store::Input::Save(Save { items, release: Vec::new() }), PATIENCE).is_ok()
+                let ready = match &amendment {
+                    Amendment::Recording { id, state: RecordingState::Ready, .. } if push.is_some() => Some(id.clone()),
+                    _ => None,
+                };
+                let mut items = vec![Item::Amend { record_id: record_id.clone(), amendment }];
+                let key = ready.as_ref().map(|id| pusher::key(&record_id, id));
+                items.extend(key.map(|key| Item::Setting { key, value: "1".to_owned() }));
+                let save = store::Input::Save(Save { items, release: Vec::new() });
+                let is_taken = keeper.send_timeout(save, PATIENCE).is_ok();
+                if let (true, Some(push), Some(recording)) = (is_taken, &push, ready) {
+                    // Full: it stands in the database.
+                    let _ = push.try_send(pusher::Told::Ready { record: record_id, recording });
+                }
+                is_taken
             }),
             older: Box::new(move |below, limit| {
                 let page = Reader::open(&database).and_then(|reader| reader.recorded(below, limit));

@@ -11,6 +11,7 @@ pub fn reload(service: &mut Service, mut new: Config) {
         log::warn!("{}: {warning}", new.file.display());
     }
     let old = &service.config;
+    let old_push = old.recordings.push;
     let mut restart = Vec::new();
     if old.asterisk != new.asterisk || old.cdr != new.cdr {
         restart.push("[[asterisk]]");
@@ -61,6 +62,9 @@ pub fn reload(service: &mut Service, mut new: Config) {
     let settings = store::Input::Reloaded { settings: new.store.clone(), follow_up_days: new.calls.follow_up_days };
     service.keeper_inputs.send(settings).expect("the keeper runs");
     service.tell(Input::Reloaded(Box::new(new.rules())));
+    if old_push != new.recordings.push {
+        restart.push("[recordings] push");
+    }
     if let Some(recordings) = &service.recordings {
         recordings.reload(&new);
     }

@@ -10,13 +10,15 @@ use super::heartbeat::{Standing, Stored};
 use super::process::{Signal, Supervisor};
 use super::queues::{Notice, TellCalls, Told};
 use super::window::{Exchange, Watched, crm_status, pbx_status, request_line};
-use super::{Fault, Memory, Service, heartbeat, reload, window};
+use super::{Fault, Memory, Service, heartbeat, pusher, reload, window};
 use crate::clock::Now;
 use crate::config::{BadConfig, Config};
 use crate::crm::RequestLine;
 use crate::crm::courier::{Report, Word};
 use crate::http::office::{CrmTook, PbxStatus, Refresh};
 use crate::http::{Happened, Office};
+use crate::lease::{Role, Turn};
+use crate::store::rows::DestinationState;
 use crate::store::settings::HISTORY;
 use crate::store::{Alarm, Reader};
 use crate::threads::Thread;
@@ -74,6 +76,10 @@ impl<'a> Watch<'a> {
             select! {
                 recv(signals) -> signal => match signal {
                     Ok(Signal::Reload) => self.reload(load),
+                    Ok(Signal::SwitchOver) => match &self.service.pair {
+                        Some(pair) => pair.switch_over(),
+                        None => log::warn!("SIGUSR1: there is no other connector to switch over to ([pair] lease is empty)"),
+                    },
                     Ok(Signal::Stop) | Err(_) => {
                         log::info!("stopping: links are closed, what is under way is delivered");
                         return self.service;
@@ -177,8 +183,42 @@ impl<'a> Watch<'a> {
                 self.show_link(&pbx);
                 self.next_beat = Instant::now();
             }
+            Notice::Lease { role, turn } => self.lease(role, turn.as_ref()),
             Notice::Placed { crm } => *self.memory.placed.entry(crm).or_default() += 1,
         }
+    }
+
+    /// Which of two connectors we are has changed, or who the other one is.
+    fn lease(&mut self, role: Role, turn: Option<&Turn>) {
+        let crms = match role {
+            Role::Active { .. } => &self.service.config.crm[..],
+            Role::Standby { .. } => &[],
+        };
+        if turn.is_some()
+            && let Err(error) = self.service.couriers.reload(crms)
+        {
+            log::error!("commands of the CRMs are fetched as before: {error}");
+        }
+        match turn {
+            Some(Turn::Lost { why }) => {
+                self.alerts.wrong(
+                    "lease",
+                    &format!("this connector is not active any more: {why}"),
+                    Now::read().mono_ms,
+                    self.after_ms(),
+                );
+            }
+            // Somebody has it, we or the other one.
+            _ => {
+                let over = self.alerts.right("lease", "one of the two connectors is active");
+                self.tell(over);
+            }
+        }
+        if let Some(feed) = self.service.feed.get() {
+            let _ = feed.tell(Happened::Pair(window::pair_status(&self.service.config, &role)));
+        }
+        self.memory.role = Some(role);
+        self.next_beat = Instant::now();
     }
 
     /// What a CRM is to be told at once.
@@ -216,6 +256,10 @@ impl<'a> Watch<'a> {
                 let over = self.alerts.right(&what, "the clocks agree again");
                 self.tell(over);
             }
+        }
+        if let (Some(pushing), Some(fetches)) = (&self.service.pushing, answer.fetches_recordings) {
+            // Full: said again with the next heartbeat.
+            let _ = pushing.told.try_send(pusher::Told::Fetches { crm: crm.to_owned(), fetches });
         }
         let said = (answer.users_revision, answer.directory_head);
         let before = self.revisions.insert(crm.to_owned(), said.clone());
@@ -273,10 +317,12 @@ impl<'a> Watch<'a> {
                 self.alerts.right("store", &text)
             }
             Alarm::DestinationDown { name, why } => {
+                self.show_backlog(name, Some(why));
                 self.alerts.wrong(&of_destination(name), why, now_ms, self.after_ms());
                 None
             }
             Alarm::DestinationUp { name, down_for_ms } => {
+                self.show_backlog(name, None);
                 let text = format!("takes records again after {} s", down_for_ms / 1000);
                 self.alerts.right(&of_destination(name), &text)
             }
@@ -289,6 +335,22 @@ impl<'a> Watch<'a> {
             Alarm::Parked { .. } => None,
         };
         self.tell(over);
+    }
+
+    /// Shows at once that a CRM is down, and why, or takes records again; the database says so with its next commit only.
+    fn show_backlog(&self, name: &str, fault: Option<&str>) {
+        let Some(feed) = self.service.feed.get() else { return };
+        let states = Reader::open(&self.service.config.store.path).and_then(|reader| reader.destinations());
+        let state = states.unwrap_or_default().into_iter().find(|state| state.name == name);
+        let mut state = state.unwrap_or_else(|| DestinationState::unknown(name));
+        match fault {
+            Some(why) => {
+                state.down_since_ms.get_or_insert(Now::read().wall_ms);
+                state.last_error = Some(why.to_owned());
+            }
+            None => (state.down_since_ms, state.next_try_ms) = (None, None),
+        }
+        let _ = feed.tell(Happened::Backlog(crm_status(&state, Vec::new())));
     }
 
     /// Looks at what nobody reports: how old the outbox is, how full the disk.
@@ -369,6 +431,7 @@ impl<'a> Watch<'a> {
         Watched {
             pbxs: self.service.exchanges.iter().map(|exchange| self.link(exchange)).collect(),
             requests: requests.collect(),
+            pair: self.memory.role.as_ref().map(|role| window::pair_status(config, role)),
             warnings: self.alerts.told().map(|(what, text)| format!("{what}: {text}")).collect(),
         }
     }

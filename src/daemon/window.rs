@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+use super::figures::{self, Depths};
 use super::history::Past;
 use super::queues::{Released, TellCalls, Told};
 use crate::ami::figures::LinkFigures;
@@ -16,11 +17,11 @@ use crate::call::{Input, PlaceCall, Record};
 use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::http::office::{
-    AuditLine, CrmRequest, CrmStatus, Done, Figure, FigureKind, KeptAnswer, NotPlaced, Office, PbxStatus,
-    RecordingPlace, Refresh, Sample, Status, Today, Wanted,
+    AuditLine, CrmRequest, CrmStatus, Done, Figure, KeptAnswer, NotPlaced, Office, PairRole, PairStatus, PbxStatus,
+    RecordingPlace, Refresh, Status, Today, Wanted,
 };
 use crate::http::{self, LinkKey};
-use crate::lease::Pass;
+use crate::lease::{Pass, Role};
 use crate::phone::EndpointPattern;
 use crate::store::reader::CallFilter;
 use crate::store::rows::{AuditRow, DestinationState, RequestRow};
@@ -38,6 +39,8 @@ pub struct Watched {
     pub pbxs: Vec<PbxStatus>,
     /// The last requests to each CRM, newest first.
     pub requests: Vec<(String, Vec<CrmRequest>)>,
+    /// Which of two connectors this one is.
+    pub pair: Option<PairStatus>,
     /// What is wrong now, as sentences.
     pub warnings: Vec<String>,
 }
@@ -60,6 +63,9 @@ pub struct Window {
     pub questions: Sender<Sender<Watched>>,
     pub database: PathBuf,
     pub exchanges: Vec<Exchange>,
+    /// What the dialplan asked, where it may ask.
+    pub agi: Option<Arc<crate::agi::Counters>>,
+    pub depths: Depths,
     /// What the local database no longer knows, where there is more.
     pub past: Option<Past>,
     /// Where a CRM's word that something changed goes, by its name.
@@ -96,6 +102,15 @@ pub fn pbx_status(exchange: &Exchange, fault: Option<&str>, asterisk: Option<Str
         since: up.then_some(Moment(since_ms)),
         asterisk,
         error: fault.filter(|_| !up).map(str::to_owned),
+    }
+}
+
+/// Which of two connectors this one is.
+pub fn pair_status(config: &Config, role: &Role) -> PairStatus {
+    let name = super::pair::name(config);
+    match role {
+        Role::Active { term } => PairStatus { name, role: PairRole::Active, term: Some(*term), active: None },
+        Role::Standby { holder } => PairStatus { name, role: PairRole::Standby, term: None, active: holder.clone() },
     }
 }
 
@@ -187,32 +202,13 @@ impl Office for Window {
             pbxs: watched.pbxs,
             crms: destinations.iter().map(|state| crm_status(state, of(&watched.requests, &state.name))).collect(),
             today: Today { calls: counts.since, missed: counts.missed_since, to_call_back: counts.to_call_back },
+            pair: watched.pair,
             warnings: watched.warnings,
         })
     }
 
     fn figures(&self) -> Vec<Figure> {
-        let figure = |name, help, value: &dyn Fn(&LinkFigures) -> u64| {
-            let sample = |exchange: &Exchange| Sample {
-                suffix: "",
-                labels: vec![("pbx", exchange.name.clone())],
-                #[expect(clippy::cast_precision_loss, reason = "Prometheus knows nothing else")]
-                value: value(&exchange.figures) as f64,
-            };
-            Figure { name, help, kind: FigureKind::Counter, samples: self.exchanges.iter().map(sample).collect() }
-        };
-        vec![
-            figure("ami_bytes_total", "Bytes read from Asterisk.", &|f| f.bytes.load(Ordering::Relaxed)),
-            figure("ami_messages_total", "AMI messages read.", &|f| f.messages.load(Ordering::Relaxed)),
-            figure("ami_events_total", "Events that matter to calls.", &|f| f.events.load(Ordering::Relaxed)),
-            figure("ami_malformed_total", "Messages that are none.", &|f| f.malformed.load(Ordering::Relaxed)),
-            figure("ami_oversized_total", "Messages beyond the limits.", &|f| f.oversized.load(Ordering::Relaxed)),
-            figure("ami_logins_total", "Accepted logins.", &|f| f.logins.load(Ordering::Relaxed)),
-            figure("ami_failures_total", "Links that failed or broke.", &|f| f.failures.load(Ordering::Relaxed)),
-            figure("ami_queue_waits_total", "Times the reader had to wait.", &|f| {
-                f.queue_waits.load(Ordering::Relaxed)
-            }),
-        ]
+        figures::all(&self.exchanges, self.agi.as_ref(), &self.depths)
     }
 
     fn recording(&self, id: &str) -> Result<Option<RecordingPlace>, String> {

@@ -17,7 +17,7 @@ use super::guard::{Asked, Guard};
 use super::hub::{Filter, Hub};
 use super::links::{self, BadLink};
 use super::metrics::CrmLatency;
-use super::office::{Done, Happened, NotPlaced, Office, Pbx, RecordingPlace, Refresh};
+use super::office::{Done, Happened, NotPlaced, Office, PairStatus, Pbx, RecordingPlace, Refresh};
 use super::recordings;
 use super::request::{Method, Request, decode};
 use super::settings::{HttpSettings, Role};
@@ -101,6 +101,8 @@ pub struct Desk {
     clicked: Clicked,
     hub: Hub,
     latency: CrmLatency,
+    /// Of two connectors for one exchange, which one this is.
+    pair: Option<PairStatus>,
     /// Passwords being verified now.
     verifying: usize,
     started_ms: u64,
@@ -135,6 +137,7 @@ impl Desk {
             clicked: Clicked::default(),
             hub: Hub::default(),
             latency: CrmLatency::default(),
+            pair: None,
             verifying: 0,
             started_ms: Now::read().mono_ms,
         }
@@ -198,6 +201,7 @@ impl Desk {
             Happened::Link(pbx) => self.hub.link(pbx, Moment(Now::read().wall_ms), &self.gate),
             Happened::Backlog(crm) => self.hub.backlog(crm, &self.gate),
             Happened::CrmTook(took) => self.latency.add(took),
+            Happened::Pair(pair) => self.pair = Some(pair),
         }
     }
 

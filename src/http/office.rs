@@ -165,8 +165,31 @@ pub struct Status {
     pub pbxs: Vec<PbxStatus>,
     pub crms: Vec<CrmStatus>,
     pub today: Today,
+    /// Absent where this connector stands alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pair: Option<PairStatus>,
     /// What an administrator should know, as sentences.
     pub warnings: Vec<String>,
+}
+
+/// Which of two connectors for one exchange this one is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PairStatus {
+    pub name: String,
+    pub role: PairRole,
+    /// Of the lease, while active.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
+    /// Who is active, while we follow and know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PairRole {
+    Active,
+    Standby,
 }
 
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
@@ -269,6 +292,8 @@ pub enum Happened {
     Backlog(CrmStatus),
     /// A request to a CRM is over.
     CrmTook(CrmTook),
+    /// Of two connectors, which one we are now.
+    Pair(PairStatus),
 }
 
 /// Where the shell tells what happens. Never waits: when the desk is too busy, listeners are told to fetch the state anew.

@@ -11,6 +11,8 @@ pub struct RecordingsSettings {
     pub search: Vec<String>,
     /// The files of calls older than this are deleted, in days; 0 deletes nothing.
     pub keep_days: u32,
+    /// Uploads finished recordings to CRMs with our module that cannot fetch them.
+    pub push: bool,
 }
 
 impl RecordingsSettings {
@@ -56,6 +58,7 @@ mod tests {
         let settings = |search: &[&str], keep_days| RecordingsSettings {
             search: search.iter().map(|text| (*text).to_owned()).collect(),
             keep_days,
+            push: false,
         };
         let keys = |settings: RecordingsSettings, store| {
             settings.problems(store).into_iter().map(|(key, _)| key).collect::<Vec<_>>()

@@ -17,6 +17,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::error::{StartError, StoreError};
 use super::lock::{Lock, take_abort};
+use super::relay::Relay;
 pub use super::rows::DestinationKind;
 use super::rows::{AuditRow, Forgotten, FoundCall, Inheritance, RequestRow, Rows};
 use super::settings::Settings;
@@ -35,6 +36,8 @@ pub enum Input<R> {
     Destinations(Vec<Destination>),
     /// Whether it is ours to deliver: with a second connector, only the holder of the lease does. True until told otherwise.
     Deliver(bool),
+    /// Another connector follows: whoever holds the other end is told what changes.
+    Relay(Relay),
     /// Retention, follow-up and bounds after a reload; the path and `power_loss` need a restart.
     Reloaded { settings: Settings, follow_up_days: u32 },
     /// Somebody wants something done and told about it.

@@ -15,6 +15,7 @@ mod lock;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
 pub mod reader;
+pub mod relay;
 pub mod rows;
 pub mod settings;
 pub mod sqlite;

@@ -1,7 +1,7 @@
 //! The history in MongoDB: one document per conversation, fed through the outbox. All BSON is here.
 //!
 //! [`tree`] gives a conversation its form, [`writer`] is the thread that writes it, [`indexes`] are made when it connects,
-//! [`copy`] moves a whole history, [`reader`] answers what the local database no longer knows, [`fault`] says what an error means. When to try again is
+//! [`copy`] moves a whole history, [`reader`] answers what the local database no longer knows, [`pair`] is what two connectors for one exchange share, [`fault`] says what an error means. When to try again is
 //! decided by [`crate::outbox::policy`], as for every destination.
 //!
 //! The driver starts a runtime with threads of its own at the first connection, and has no deadline per operation: so one
@@ -10,6 +10,7 @@
 pub mod copy;
 pub mod fault;
 pub mod indexes;
+pub mod pair;
 pub mod reader;
 pub mod tree;
 pub mod writer;

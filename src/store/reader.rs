@@ -8,6 +8,7 @@ use super::rows::{AuditRow, DestinationState, Forgotten, FoundCall, OutboxRow, R
 use super::sqlite::Database;
 use super::sqlite::history::Writing;
 use super::sqlite::questions::Access;
+use super::sqlite::relayed::Waiting;
 use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
@@ -58,6 +59,23 @@ impl Reader {
     /// Fails if there is no database there, or none of this version.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Ok(Self { database: Database::open_beside(path, Access::Read)? })
+    }
+
+    /// For whoever takes over: see [`Database::open_state`].
+    pub fn open_state(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.database.open_state(id)
+    }
+
+    pub fn open_states(&self) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.database.open_states()
+    }
+
+    pub fn waiting(&self, item: &str) -> Result<Vec<Waiting>, StoreError> {
+        self.database.waiting(item)
+    }
+
+    pub fn all_waiting(&self, after: i64, most: usize) -> Result<Vec<(i64, Waiting)>, StoreError> {
+        self.database.all_waiting(after, most)
     }
 
     pub fn calls(&self, filter: &CallFilter) -> Result<Vec<Record>, StoreError> {

@@ -52,6 +52,24 @@ pub struct DestinationState {
     pub last_success_ms: Option<i64>,
 }
 
+impl DestinationState {
+    /// Of a destination that nothing was ever queued for.
+    pub fn unknown(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            waiting: 0,
+            parked: 0,
+            oldest_ms: None,
+            down_since_ms: None,
+            next_try_ms: None,
+            tries: 0,
+            last_error: None,
+            last_error_ms: None,
+            last_success_ms: None,
+        }
+    }
+}
+
 /// One record that waits for one destination.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct OutboxRow {

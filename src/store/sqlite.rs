@@ -14,6 +14,7 @@ pub mod history;
 pub mod inheritance;
 pub mod outbox_rows;
 pub mod questions;
+pub mod relayed;
 pub mod schema;
 pub mod upkeep;
 
@@ -23,6 +24,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, ErrorCode, ffi};
 
 use super::error::StoreError;
+use super::relay::RelayChange;
 
 /// The keeper's connection.
 pub struct Database {
@@ -33,6 +35,8 @@ pub struct Database {
     pub(super) histories: RefCell<Vec<String>>,
     /// The last revision of a conversation that was given out.
     pub(super) conversation_revision: Cell<u64>,
+    /// What changed, where somebody follows it.
+    pub(super) touched: RefCell<Option<Vec<RelayChange>>>,
     /// Whether a commit waits for the disk; absent where it never does (`power_loss = "last-second"`).
     pub(super) waits_for_disk: Cell<Option<bool>>,
 }
@@ -44,6 +48,7 @@ impl Database {
             destinations: RefCell::default(),
             histories: RefCell::default(),
             conversation_revision: Cell::default(),
+            touched: RefCell::default(),
             waits_for_disk: Cell::default(),
         }
     }

@@ -3,7 +3,7 @@
 //! Ceilings are checked, figures printed. The mongod is the laboratory's, with the smallest cache it takes.
 
 #[path = "../store_mongodb/lab.rs"]
-#[allow(dead_code, reason = "a bench gives no orders")]
+#[allow(dead_code, clippy::unwrap_used, reason = "a bench gives no orders, and one that panics has failed")]
 mod lab;
 #[path = "../store_support/mod.rs"]
 mod store_support;
@@ -25,7 +25,7 @@ use store_support::*;
 const FED: u32 = 10_000;
 /// What the history holds when it is asked, unless the environment says otherwise.
 const ASKED: u32 = 50_000;
-const BATCH: usize = 50;
+const BATCH: u32 = 50;
 /// The first conversation began then; one every ten seconds.
 const BEGAN_MS: i64 = 1_600_000_000_000;
 const QUESTION_MAX: Duration = Duration::from_millis(50);
@@ -102,7 +102,7 @@ fn feed(target: &Target) {
     let (name, kind) = (HISTORY.to_owned(), DestinationKind::History);
     let (taken, batches) = destination("crm", 1, 50);
     let second = obliging_crm(batches, desk.keeper.outcomes.clone());
-    let history = Destination { name, kind, senders: 1, batch_max: BATCH, queue };
+    let history = Destination { name, kind, senders: 1, batch_max: BATCH as usize, queue };
     desk.keeper.inputs.send(Input::Destinations(vec![taken, history])).expect("it listens");
     let began = Instant::now();
     for n in 0..FED {
@@ -130,8 +130,8 @@ fn feed(target: &Target) {
 fn fill(target: &Target, count: u32) {
     let mut writer = writer::Writer::new(target.clone());
     let began = Instant::now();
-    for first in (0..count).step_by(BATCH) {
-        let deliveries: Vec<Delivery> = (first..count.min(first + BATCH as u32))
+    for first in (0..count).step_by(BATCH as usize) {
+        let deliveries: Vec<Delivery> = (first..count.min(first + BATCH))
             .map(|n| {
                 let record_id = format!("pbx-{n}.1");
                 let body = serde_json::json!({ "conversation": record_id, "calls": calls(n) }).to_string().into();

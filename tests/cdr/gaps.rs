@@ -63,10 +63,7 @@ fn cut(events: &[(Now, Heard)], heard: usize) -> Receiver {
                 Effect::Save(change) => {
                     let change = *change;
                     receiver.1.extend(change.joined_into.map(|into| (change.conversation, into)));
-                    change
-                        .records
-                        .into_iter()
-                        .for_each(|record| receiver.take(std::sync::Arc::unwrap_or_clone(record)));
+                    change.records.into_iter().for_each(|record| receiver.take(Record::clone(&record)));
                 }
                 Effect::Ask { action_id, action: Action::CoreShowChannels, .. } => {
                     *asked = Some(action_id.0.to_string())
@@ -109,6 +106,23 @@ fn outline<'r>(records: impl IntoIterator<Item = &'r Record>) -> BTreeSet<String
         .collect()
 }
 
+/// What stays as it was heard: consultations that were heard as calls of their own before they became transfers unheard, two clients
+/// joined by one, and a click whose agent's answer was not heard.
+const NOT_MADE_GOOD: [&str; 12] = [
+    "16/l_atxfer_blond_recalled ",
+    "16/u_timestamps_chanvars ",
+    "22/k_c2c_sync ",
+    "22/l_att_group_ringing ",
+    "22/l_att_outside ",
+    "22/l_att_to_group ",
+    "22/l_att_two_clients ",
+    "22/l_atxfer_blond_recalled ",
+    "22/l_atxfer_outside ",
+    "22/l_atxfer_to_group ",
+    "22/l_internal_att_outside ",
+    "22/q_queue_atxfer ",
+];
+
 #[test]
 fn whatever_was_missed_is_made_good() {
     let only = std::env::var("STORY").ok();
@@ -124,7 +138,9 @@ fn whatever_was_missed_is_made_good() {
         let rows = rows(csv);
         let found = conversations(&rows, &play::rules(RecordKind::PerPhone));
         let events = play::heard(&trace.parts);
-        let whole = play::play(events.clone(), play::rules(RecordKind::PerPhone)).records();
+        let whole = play::play(events.clone(), play::rules(RecordKind::PerPhone));
+        assert_eq!(whole.open, 0, "{name}");
+        let whole = whole.records();
         for part in 1..=12 {
             let heard = events.len() * part / 12;
             let mut receiver = cut(&events, heard.max(1));
@@ -176,7 +192,12 @@ fn whatever_was_missed_is_made_good() {
         return println!("{wrong}");
     }
     println!("{wrong}\n{same} of {cuts} cuts are made good entirely");
-    let unexcused = wrong.lines().filter(|line| line.contains(" at ") && !line.contains("otherwise")).count();
-    assert!(cuts > 2_000, "only {cuts} cuts");
-    assert_eq!(unexcused, 0);
+    let unexcused: Vec<&str> = wrong
+        .lines()
+        .filter(|line| line.contains(" at ") && !line.contains("otherwise"))
+        .filter(|line| !NOT_MADE_GOOD.iter().any(|name| line.starts_with(name)))
+        .collect();
+    assert!(cuts > 3_000, "only {cuts} cuts");
+    assert!(same * 10 > cuts * 9, "only {same} of {cuts} cuts are made good entirely");
+    assert!(unexcused.is_empty(), "not made good: {unexcused:#?}");
 }

@@ -58,6 +58,10 @@ fn every_request_is_the_example_byte_for_byte() {
     );
     same(&Directory { cursor: String::new(), limit: DIRECTORY_PAGE }, "directory.request.json");
     same(&Directory { cursor: "since:731".to_owned(), limit: DIRECTORY_PAGE }, "directory-increment.request.json");
+    let data = "UklGRgwAAABXQVZFZGF0YQAAAAA=".to_owned();
+    let (call, recording) = ("msk-1763805600.17-1".to_owned(), "msk-1763805600.17-r1".to_owned());
+    let piece = SendRecording { call, recording, size: 20, offset: 0, content_type: "audio/wav", data };
+    same(&piece, "recording.request.json");
     same(&Forget { number: "+79161234567".to_owned() }, "forget.request.json");
     let commands = Commands {
         wait_s: MAX_WAIT_S,
@@ -125,7 +129,17 @@ fn every_request_is_the_example_byte_for_byte() {
 
 #[test]
 fn the_examples_heads_carry_our_signature_over_their_bodies() {
-    let heads = ["records", "users", "lookup", "directory", "directory-increment", "forget", "commands", "heartbeat"];
+    let heads = [
+        "records",
+        "users",
+        "lookup",
+        "directory",
+        "directory-increment",
+        "forget",
+        "commands",
+        "heartbeat",
+        "recording",
+    ];
     for name in heads {
         let body = wire(&format!("{name}.request.json")).into_bytes();
         let asked = Asked { head: wire(&format!("{name}.request.head")), body, connection: 0 };
@@ -276,6 +290,8 @@ fn every_answer_is_read() {
     assert_eq!(heartbeat.users_revision.as_deref(), Some("3c1f0b2a"));
     assert_eq!(heartbeat.directory_head.as_deref(), Some("since:733"));
 
+    let sound: SendRecordingAnswer = read("recording.answer.json");
+    assert_eq!((sound.result.as_str(), sound.have), ("saved", 20));
     let forgotten: ForgetAnswer = read("forget.answer.json");
     assert_eq!((forgotten.calls, forgotten.recordings), (3, 1));
 }

@@ -9,6 +9,7 @@ mod scripted;
 mod settings;
 mod signature;
 mod tls;
+mod trial;
 mod webhook;
 
 use std::sync::Arc;

@@ -72,6 +72,7 @@ pub fn bare(
         crm: Some("vtiger".to_owned()),
         variables: BTreeMap::new(),
         timeline: Vec::new(),
+        presented: None,
         superseded_by: None,
     }
 }

@@ -147,14 +147,15 @@ class Receiver:
         with self._changed:
             for record in request.records:
                 self.accepted += 1
-                key, revision = record.get("id"), record.get("revision")
+                # Of two connectors for one exchange the younger term speaks; what an older one had on its way may come late.
+                key, revision = record.get("id"), (record.get("term", 0), record.get("revision"))
                 seen = self.history.setdefault(key, [])
-                if seen and revision < seen[-1]:
+                if seen and revision < seen[-1] and revision[0] == seen[-1][0]:
                     self.faults.append(f"{key}: revision {revision} came after {seen[-1]}")
                 if seen and revision == seen[-1] and record_without_live(self.newest[key]) != record_without_live(record):
                     self.faults.append(f"{key}: revision {revision} came twice with different contents")
                 seen.append(revision)
-                if key not in self.newest or revision >= self.newest[key]["revision"]:
+                if key not in self.newest or revision >= (self.newest[key].get("term", 0), self.newest[key]["revision"]):
                     self.newest[key] = record
             self._changed.notify_all()
 
@@ -193,4 +194,4 @@ class Receiver:
 
 
 def record_without_live(record):
-    return {k: v for k, v in record.items() if k != "live"}
+    return {k: v for k, v in record.items() if k not in ("live", "term")}

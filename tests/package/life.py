@@ -132,6 +132,13 @@ def long_story(package, tarball, folder):
         systemd.wait("WATCHDOG=1")
         steps.append("installed, set up, ready, watched")
 
+        # -- what the doctor says of it ----------------------------------------------------------------------------------
+        findings = [json.loads(line) for line in debian.run("pinconnector", "doctor", "--json").splitlines() if line.startswith("{")]
+        about = {finding["about"] for finding in findings}
+        bad = [finding for finding in findings if finding["level"] not in ("ok", "warning", "unknown")]
+        assert len(findings) > 10 and len(about) >= 3 and not bad, f"about {about}: {bad}"
+        steps.append(f"{len(findings)} checks of the doctor")
+
         # -- a call -------------------------------------------------------------------------------------------------------
         first = Talk(office, *_spare(0))
         record(office, first.extension, "in_progress")

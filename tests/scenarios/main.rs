@@ -8,7 +8,9 @@ mod disturbed;
 mod generated;
 mod identified;
 mod overtaken;
+mod peers;
 mod play;
+mod redacted;
 mod taken_over;
 #[path = "../traces/mod.rs"]
 mod traces;

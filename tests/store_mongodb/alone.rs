@@ -7,7 +7,7 @@ use pinconnector::store::mongodb::Connection;
 use pinconnector::store::reader::CallFilter;
 use pinconnector::store::settings::HISTORY;
 
-use crate::desk::{Office, target};
+use crate::desk::{ELECTION, Office, target};
 use crate::lab::{self, Lab};
 use crate::store_support::*;
 
@@ -166,14 +166,20 @@ fn while_mongod_is_stopped_or_frozen_everything_waits_and_then_arrives() {
     office.until_fed();
     lab.order("kill 0");
     calls.some(&office, 200);
-    until("it is known to be away", || matches!(office.desk.alarms.try_recv(), Ok(Alarm::DestinationDown { .. })));
+    until_within(ELECTION, "it is known to be away", || {
+        matches!(office.desk.alarms.try_recv(), Ok(Alarm::DestinationDown { .. }))
+    });
     assert!(office.past.calls(&CallFilter::default()).is_err(), "whoever asks is told");
     calls.some(&office, 200);
     lab.order("start 0");
-    until("it is known to be back", || matches!(office.desk.alarms.try_recv(), Ok(Alarm::DestinationUp { .. })));
+    until_within(ELECTION, "it is known to be back", || {
+        matches!(office.desk.alarms.try_recv(), Ok(Alarm::DestinationUp { .. }))
+    });
     lab.order("freeze 0");
     calls.some(&office, 100);
-    until("it is known to be frozen", || matches!(office.desk.alarms.try_recv(), Ok(Alarm::DestinationDown { .. })));
+    until_within(ELECTION, "it is known to be frozen", || {
+        matches!(office.desk.alarms.try_recv(), Ok(Alarm::DestinationDown { .. }))
+    });
     lab.order("thaw 0");
     office.until_fed();
     same_as_here(&office, calls.conversations);
@@ -200,6 +206,8 @@ impl Calls {
             }
             office.desk.save(vec![change(&id, false, vec![first, second])]);
         }
+        // Committed, so that what waits for MongoDB can be counted.
+        office.desk.save_and_wait(vec![], count);
         self.conversations += count;
     }
 }

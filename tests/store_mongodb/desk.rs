@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use mongodb::bson::{Document, doc};
@@ -16,6 +17,9 @@ use pinconnector::store::{
 };
 
 use crate::store_support::*;
+
+/// A new primary, or a server that starts again, and the pause of the outbox after that; on a busy machine.
+pub const ELECTION: Duration = Duration::from_secs(180);
 
 /// A target nobody else of this process writes to.
 pub fn target(uri: &str) -> Target {
@@ -33,7 +37,7 @@ pub fn settings_of(folder: &std::path::Path, target: &Target) -> Settings {
 pub fn start_writer(target: &Target, desk: &Desk) -> (Destination, JoinHandle<()>) {
     let (queue, work) = bounded::<Batch>(1);
     let (target, outcomes) = (target.clone(), desk.keeper.outcomes.clone());
-    let thread = std::thread::spawn(move || writer::run(target, &work, &outcomes));
+    let thread = std::thread::spawn(move || writer::run(target, &work, &outcomes, &pinconnector::lease::Pass::alone()));
     let (name, kind) = (HISTORY.to_owned(), DestinationKind::History);
     (Destination { name, kind, senders: 1, batch_max: 50, queue }, thread)
 }
@@ -82,7 +86,7 @@ impl Office {
     /// Waits until nothing waits for MongoDB.
     pub fn until_fed(&self) {
         let reader = self.reader();
-        until("MongoDB has everything", || {
+        until_within(ELECTION, "MongoDB has everything", || {
             reader.outbox(Some(HISTORY), 10).unwrap().iter().all(|row| row.parked.is_some())
         });
     }

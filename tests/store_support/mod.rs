@@ -157,8 +157,13 @@ pub fn moment(ms: i64) -> Moment {
 }
 
 /// Asks until it is so.
-pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let give_up = std::time::Instant::now() + PATIENCE;
+pub fn until(what: &str, so: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, so);
+}
+
+/// Asks until it is so, for as long as the other side may take.
+pub fn until_within(limit: Duration, what: &str, mut so: impl FnMut() -> bool) {
+    let give_up = std::time::Instant::now() + limit;
     while !so() {
         assert!(std::time::Instant::now() < give_up, "{what}: never came to be");
         std::thread::yield_now();

@@ -1,13 +1,15 @@
 //! What was found in the rows against what is known: a call that is missing, one whose end nobody saw, or one that is present.
 //!
 //! What was listened to is right, and is never changed by a row; but for a conversation whose end came while the link was down
-//! (`lost`, or completed without anybody who ended it), the rows are all there is.
+//! (its last step is a hang-up by `unknown`, see `ending`), the rows are all there is.
 
 use super::Found;
 use crate::call::record::{Moment, Reason, Record, Source, Span, Status, StepKind, step};
 
 /// Numbers of records that were added to a known conversation; those of its own never come so far.
 const FIRST_N_FOUND: u32 = 2_001;
+/// Records that were open when the link broke end within this time of each other.
+const TOGETHER_MS: i64 = 1_000;
 /// Without ids, a call began within this time of its rows.
 const NEAR_MS: i64 = 3_000;
 
@@ -32,10 +34,11 @@ pub fn judge(found: &Found, known: &[Record], wall_ms: i64) -> Verdict {
     // What another record took over is no call any more.
     let known: Vec<Record> = known.iter().filter(|record| record.superseded_by.is_none()).cloned().collect();
     let goes_on = known.iter().any(|record| !record.status.is_final() || record.ended_at.is_none());
-    if goes_on || found.records.is_empty() || !known.iter().any(is_unfinished) {
+    let unseen_end = known.iter().filter_map(unseen_end).min();
+    let Some(unseen_end) = unseen_end.filter(|_| !goes_on && !found.records.is_empty()) else {
         return Verdict::Present;
-    }
-    let mended = mend(found, &known, wall_ms);
+    };
+    let mended = mend(found, &known, unseen_end, wall_ms);
     if mended.is_empty() { Verdict::Present } else { Verdict::Unfinished(mended) }
 }
 
@@ -49,14 +52,15 @@ pub fn is_same_call(found: &Found, record: &Record) -> bool {
     })
 }
 
-/// Nobody saw how it ended.
-fn is_unfinished(record: &Record) -> bool {
-    let unseen = record.status == Status::Completed && record.ended_by.is_none() && record.source == Source::Ami;
-    record.reason == Some(Reason::Lost) || unseen
+/// When the conversation was given up, if nobody saw how it ended. What leads shows it.
+fn unseen_end(record: &Record) -> Option<Moment> {
+    let last = record.timeline.last()?;
+    let unseen = last.step == StepKind::Hangup && last.how.as_deref() == Some("unknown");
+    (unseen && record.source == Source::Ami).then_some(last.at)
 }
 
 /// The known records as the rows end them, and those of phones that were tried while nobody listened.
-fn mend(found: &Found, known: &[Record], wall_ms: i64) -> Vec<Record> {
+fn mend(found: &Found, known: &[Record], unseen_end: Moment, wall_ms: i64) -> Vec<Record> {
     let mut taken = vec![false; known.len()];
     let mut result: Vec<Record> = Vec::new();
     // The conversation they are in, whatever the rows call it: the client's, where a consultation had one of its own.
@@ -70,7 +74,7 @@ fn mend(found: &Found, known: &[Record], wall_ms: i64) -> Vec<Record> {
         match same.or_else(|| (0..known.len()).find(|at| !taken[*at] && phones(&known[*at]) == (None, None))) {
             Some(at) => {
                 taken[at] = true;
-                let mut record = ended_as(&known[at], own);
+                let mut record = ended_as(&known[at], own, unseen_end);
                 if record.conversation != conversation && own.transferred_from.is_some() {
                     join(&mut record, own, &conversation);
                 }
@@ -116,7 +120,7 @@ fn mend(found: &Found, known: &[Record], wall_ms: i64) -> Vec<Record> {
 }
 
 /// What was seen of a call, with the end that the rows tell.
-fn ended_as(seen: &Record, rows: &Record) -> Record {
+fn ended_as(seen: &Record, rows: &Record, unseen_end: Moment) -> Record {
     let mut record = seen.clone();
     if record.extension.is_none() && record.phone.is_none() {
         record.extension.clone_from(&rows.extension);
@@ -125,7 +129,8 @@ fn ended_as(seen: &Record, rows: &Record) -> Record {
     if rows.recordings.len() > record.recordings.len() && record.recordings.is_empty() {
         record.recordings.clone_from(&rows.recordings);
     }
-    if !is_unfinished(seen) && seen.status != Status::Missed {
+    let was_open = seen.ended_at.is_none_or(|ended| ended.0 >= unseen_end.0 - TOGETHER_MS);
+    if !was_open && seen.status != Status::Missed {
         // This phone's part was over before the link broke.
         return record;
     }

@@ -623,7 +623,7 @@ fn visit(rows: &[&Row], phones: &[Phone], row: &Row) -> Option<QueueVisit> {
 }
 
 fn voicemail(row: &Row) -> Option<String> {
-    let name = row.application_data.split([',', '@', '&']).next().unwrap_or_default();
+    let name = row.application_data.split([',', '&']).next().unwrap_or_default();
     (!name.is_empty()).then(|| name.to_owned())
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::call::Rules;
+use crate::cdr::Tells;
 use crate::cli::host::Dialplan;
 use crate::cli::host::endpoints::Endpoint;
 use crate::crm::Kind;
@@ -25,6 +26,8 @@ pub struct Exchange {
     /// The manager port listens on every address of this machine.
     pub is_bound_to_world: bool,
     pub recordings: Option<Recordings>,
+    /// `[asterisk.cdr]`
+    pub cdr_source: Option<CdrSource>,
     /// `[calls] keep_variables`
     pub keep_variables: Vec<String>,
     /// A click-to-call is on, and where it is sent.
@@ -108,6 +111,14 @@ pub struct Recordings {
     pub folder: PathBuf,
     /// `Err`: why it cannot be listed.
     pub listed: Result<usize, String>,
+}
+
+/// Where the exchange keeps its call detail records.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CdrSource {
+    pub place: String,
+    /// How many rows there are of the last day, and what they tell; `Err`: why they cannot be read.
+    pub read: Result<(usize, Tells), String>,
 }
 
 /// One `[[crm]]`.

@@ -61,14 +61,15 @@ pub fn afterwards(wishes: &Wishes, file: &Path, host: Option<&Host>) -> String {
     text
 }
 
-/// The two lines to paste.
+/// The two lines to paste; under FreePBX one.
 fn dialplan_lines(host: Option<&Host>) -> String {
     let file = dialplan_file(host);
     if host.is_some_and(|host| host.is_freepbx) {
+        // Its own catch-all (ext-did-catchall) stands behind everything else, where ours must not come before.
         return format!(
-            "Two lines for the dialplan (Admin, Config Edit):\n  in extensions_custom.conf:          #include \"{file}\"\n  \
-             in [ext-did-post-custom] of it:     include => pinconnector-catch-all\n\
-             The second is not needed where an inbound route takes Any DID / Any CID.\n"
+            "A line for the dialplan, to use its pieces (Admin, Config Edit, extensions_custom.conf, at the end):\n  #include \
+             \"{file}\"\nNumbers without an inbound route FreePBX takes itself, so these calls are seen; a route with Any DID / \
+             Any CID says what such a caller hears.\n"
         );
     }
     format!(

@@ -356,6 +356,8 @@ pub struct HeartbeatAnswer {
     pub vtiger: Option<String>,
     /// Ours less its own, as it sees them.
     pub clock_skew_seconds: Option<f64>,
+    /// Whether it can fetch recordings from us; absent from older modules, which must.
+    pub fetches_recordings: Option<bool>,
     /// Another one than last time: asking for users brings something new.
     pub users_revision: Option<String>,
     /// Another one than our cursor: asking for the directory brings something new.
@@ -382,4 +384,36 @@ pub struct ForgetAnswer {
     pub calls: u32,
     #[serde(default)]
     pub recordings: u32,
+}
+
+/// A piece of a recording, for a CRM that cannot fetch it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SendRecording {
+    /// Id of a record that has it.
+    pub call: String,
+    pub recording: String,
+    /// Of the whole, in bytes.
+    pub size: u64,
+    /// Where this piece begins.
+    pub offset: u64,
+    /// `audio/wav`, `audio/mpeg`, `audio/ogg`.
+    #[serde(rename = "type")]
+    pub content_type: &'static str,
+    /// The piece in base64.
+    pub data: String,
+}
+
+impl Operation for SendRecording {
+    const OP: &'static str = "recording";
+    type Answer = SendRecordingAnswer;
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct SendRecordingAnswer {
+    /// `saved`, `retry`, `rejected`.
+    pub result: String,
+    /// Bytes the CRM has now: the next piece begins there.
+    #[serde(default)]
+    pub have: u64,
+    pub reason: Option<String>,
 }

@@ -12,7 +12,7 @@ use crate::http::answer::Answer;
 use crate::http::gate::Token;
 use crate::http::hub::{Filter, shown};
 use crate::http::metrics;
-use crate::http::office::{Figure, FigureKind, Sample, Wanted};
+use crate::http::office::{Figure, FigureKind, PairRole, Sample, Wanted};
 use crate::http::request::{Plus, Request, form_value};
 use crate::http::settings::Role;
 use crate::http::sign_in::{address_of, is_secure, no_cookie};
@@ -229,7 +229,8 @@ impl Desk {
         if down || unheard() {
             Answer::json(503, &json!({ "status": "down", "reason": "no link to an exchange" }))
         } else {
-            Answer::json(200, &json!({ "status": "ok" }))
+            let stands_by = self.pair.as_ref().is_some_and(|pair| pair.role == PairRole::Standby);
+            Answer::json(200, &json!({ "status": if stands_by { "standby" } else { "ok" } }))
         }
     }
 

@@ -282,6 +282,13 @@
       }
       things.push(thing);
     }
+    const pair = standing.pair;
+    if (pair) {
+      const text = pair.role === "active" ? word("pair_active") : word("pair_standby");
+      pills.push(make("li", "pill", text));
+      const note = pair.active ? make("div", "note", `${word("pair_other")} `, stranger(pair.active)) : "";
+      things.push(make("div", "thing", make("div", "line", make("span", "", stranger(pair.name)), make("span", "state", text)), note));
+    }
     $("links").replaceChildren(...pills);
     $("service").replaceChildren(...things);
   }

@@ -16,6 +16,7 @@ use crate::outbox::Delivered;
 use crate::outbox::policy::Spread;
 use crate::store::error::StoreError;
 use crate::store::lock::Lock;
+use crate::store::relay::Relay;
 use crate::store::settings::Settings;
 use crate::store::sqlite::Database;
 use crate::store::sqlite::history::Writing;
@@ -50,6 +51,8 @@ pub struct Running<R> {
     lanes: Vec<DestinationLane>,
     /// Another connector delivers.
     withheld: bool,
+    /// Who is told what changed, where another connector follows.
+    relay: Option<Relay>,
     pending: Pending,
     released: Vec<R>,
     failing: Option<Failing>,
@@ -74,6 +77,7 @@ impl<R> Running<R> {
             started_ms: now.wall_ms,
             lanes: plan.destinations.into_iter().map(|to| DestinationLane::new(to, now.wall_ms)).collect(),
             withheld: false,
+            relay: None,
             pending: Pending::default(),
             released: Vec::new(),
             failing: None,
@@ -142,6 +146,10 @@ impl<R> Running<R> {
             Input::Deliver(ours) => {
                 self.withheld = !ours;
                 self.lanes.iter_mut().for_each(|lane| lane.withhold(!ours));
+            }
+            Input::Relay(relay) => {
+                self.database.note_changes();
+                self.relay = Some(relay);
             }
             Input::Reloaded { settings, follow_up_days } => {
                 let (path, kind) = (self.settings.path.clone(), self.settings.kind);
@@ -239,6 +247,7 @@ impl<R> Running<R> {
         let now = (self.clock)();
         self.pending = Pending::default();
         self.lanes.iter_mut().for_each(DestinationLane::look_again);
+        self.tell_follower();
         self.upkeep.committed(now);
         // The disk's part does not count: on a slow one fewer and larger commits are what helps.
         let worked_ms = written.worked_until.mono_ms.saturating_sub(began.mono_ms);
@@ -256,6 +265,13 @@ impl<R> Running<R> {
                 failed_for_ms / 1_000
             );
             let _ = self.alarms.try_send(Alarm::StoreWorks { failed_for_ms, lost });
+        }
+    }
+
+    /// Says what the last commit changed.
+    fn tell_follower(&self) {
+        if let Some(relay) = &self.relay {
+            relay.tell(self.database.changed());
         }
     }
 
@@ -340,6 +356,7 @@ impl<R> Running<R> {
                 let _ = answer.try_send(done.map(|record| record.is_some()));
             }
         }
+        self.tell_follower();
         self.lanes.iter_mut().for_each(DestinationLane::look_again);
     }
 

@@ -16,6 +16,8 @@ use crate::store::reader::{CALLS_SHOWN, CallFilter};
 const FETCHED: u32 = 200;
 /// As long a chain as anybody transfers, and no circle.
 const JOINS_MAX: usize = 16;
+/// No call of a conversation begins later than this after its first one.
+const LONGEST_MS: i64 = 86_400_000;
 /// Records of one recording.
 const RECORDINGS_MAX: usize = 100;
 
@@ -47,11 +49,19 @@ impl Reader {
     pub fn calls(&self, filter: &CallFilter) -> Result<Vec<Record>, StoreError> {
         let limit = if filter.limit == 0 { CALLS_SHOWN } else { filter.limit };
         let mut found: Vec<Record> = Vec::new();
+        let mut trees = Vec::new();
+        if let Some(until) = filter.until {
+            // Few: those that were going on at that moment.
+            for tree in self.find(self.across(filter, until), None)? {
+                trees.push(tree);
+            }
+        }
         // Conversations by their last call; a later one of them has only older calls, so once there are enough the rest
         // need not be fetched.
-        let cursor = self.find(self.sieve(filter), Some(doc! { "last_call_at": -1 }))?;
-        for tree in cursor {
+        let ordered = self.find(self.sieve(filter), Some(doc! { "last_call_at": -1 }))?;
+        for tree in trees.into_iter().chain(ordered) {
             let tree = tree.map_err(|error| away(Fault::of(&error)))?;
+            // Those going on at `until` have a later last call than any that was found, so they end nothing.
             let enough = found.get(limit - 1).is_some_and(|last| last.started_at >= tree::last_call_at(&tree));
             if enough {
                 break;
@@ -139,13 +149,22 @@ impl Reader {
         count.map_err(|error| away(Fault::of(&error)))
     }
 
+    /// Conversations with calls before and after `until`.
+    fn across(&self, filter: &CallFilter, until: Moment) -> Document {
+        let mut wanted = self.sieve(filter);
+        let first = Moment(until.0.saturating_sub(LONGEST_MS));
+        wanted.insert("started_at", doc! { "$gte": date(first), "$lte": date(until) });
+        wanted.insert("last_call_at", doc! { "$gt": date(until) });
+        wanted
+    }
+
     /// What the indexes can sort out; the rest is for [`fits`].
     fn sieve(&self, filter: &CallFilter) -> Document {
-        let date = |at: Moment| DateTime::from_millis(at.0);
-        let mut wanted = doc! { "last_call_at": { "$gte": date(filter.since.unwrap_or(Moment(i64::MIN / 2))) } };
+        let mut last = doc! { "$gte": date(filter.since.unwrap_or(Moment(i64::MIN / 2))) };
         if let Some(until) = filter.until {
-            wanted.insert("started_at", doc! { "$lte": date(until) });
+            last.insert("$lte", date(until));
         }
+        let mut wanted = doc! { "last_call_at": last };
         if let Some(id) = &filter.conversation {
             wanted.insert("_id", id);
         }
@@ -183,6 +202,10 @@ impl Reader {
         }
         find.run().map_err(|error| away(Fault::of(&error)))
     }
+}
+
+fn date(at: Moment) -> DateTime {
+    DateTime::from_millis(at.0)
 }
 
 fn fits(record: &Record, filter: &CallFilter) -> bool {

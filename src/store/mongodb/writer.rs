@@ -9,16 +9,24 @@ use mongodb::bson::{Bson, Document, doc};
 use super::fault::{Fault, is_duplicate};
 use super::tree::{self, Shape, shape};
 use super::{COMMAND_MAX, Connection, Target, indexes, millis};
+use crate::clock::boot_ms;
+use crate::lease::Pass;
 use crate::outbox::{Batch, Delivered, Delivery, Outcome, Verdict};
 
 /// Bytes of documents in one command; MongoDB takes 48 MB.
 const COMMAND_BYTES: usize = 16 * 1024 * 1024;
 
-/// Writes until no more batches come.
-pub fn run(target: Target, work: &Receiver<Batch>, outcomes: &Sender<Delivered>) {
+/// Writes until no more batches come. `pass` is looked at right before each: of two connectors only the holder of the lease writes.
+pub fn run(target: Target, work: &Receiver<Batch>, outcomes: &Sender<Delivered>, pass: &Pass) {
     let mut writer = Writer::new(target);
     for batch in work {
-        let outcome = writer.deliver(&batch.deliveries);
+        let outcome = match pass.term(boot_ms()) {
+            Some(term) => {
+                writer.term = term;
+                writer.deliver(&batch.deliveries)
+            }
+            None => Outcome::NotOurs,
+        };
         if outcomes.send(Delivered { batch, outcome }).is_err() {
             break;
         }
@@ -30,6 +38,8 @@ pub struct Writer {
     target: Target,
     connection: Option<Connection>,
     indexed: bool,
+    /// Of our lease; 0: this connector stands alone, and documents carry none.
+    term: u64,
 }
 
 /// A document on its way.
@@ -42,7 +52,7 @@ struct Statement {
 
 impl Writer {
     pub fn new(target: Target) -> Self {
-        Self { target, connection: None, indexed: false }
+        Self { target, connection: None, indexed: false, term: 0 }
     }
 
     /// Writes the conversations of one batch.
@@ -77,7 +87,7 @@ impl Writer {
         // A tombstone comes after what it points at.
         for statements in [whole, tombstones] {
             for command in commands(statements) {
-                update(&connection, &command, deliveries, &mut verdicts)?;
+                update(&connection, &command, self.term, deliveries, &mut verdicts)?;
             }
         }
         for number in numbers {
@@ -137,19 +147,28 @@ fn commands(statements: Vec<Statement>) -> Vec<Vec<Statement>> {
 fn update(
     connection: &Connection,
     statements: &[Statement],
+    term: u64,
     deliveries: &[Delivery],
     verdicts: &mut [Verdict],
 ) -> Result<(), String> {
+    let term = i64::try_from(term).unwrap_or(i64::MAX);
     let updates: Vec<Document> = statements
         .iter()
         .map(|statement| {
             let tree = &statement.tree;
             // The shard key is in it, for whoever shards by it.
-            let filter = doc! {
-                "_id": tree.get("_id"),
-                "conversation": tree.get("conversation"),
-                "revision": { "$lt": tree.get("revision") },
-            };
+            let mut filter = doc! { "_id": tree.get("_id"), "conversation": tree.get("conversation") };
+            let older = doc! { "revision": { "$lt": tree.get("revision") } };
+            if term == 0 {
+                filter.extend(older);
+                return doc! { "q": filter, "u": tree, "upsert": true };
+            }
+            // Whatever an older term says, and what we said before.
+            let mut ours = doc! { "term": term };
+            ours.extend(older);
+            filter.insert("$or", vec![doc! { "term": { "$lt": term } }, doc! { "term": { "$exists": false } }, ours]);
+            let mut tree = tree.clone();
+            tree.insert("term", term);
             doc! { "q": filter, "u": tree, "upsert": true }
         })
         .collect();
@@ -170,7 +189,7 @@ fn update(
             }
             Fault::Document(_) => {
                 for statement in statements {
-                    update(connection, std::slice::from_ref(statement), deliveries, verdicts)?;
+                    update(connection, std::slice::from_ref(statement), term.unsigned_abs(), deliveries, verdicts)?;
                 }
                 return Ok(());
             }
@@ -197,13 +216,14 @@ fn update(
         let code = number(error, "code").and_then(|code| i32::try_from(code).ok()).unwrap_or(0);
         return Err(Fault::of_code(code, error.get_str("errmsg").unwrap_or_default()).into_text());
     }
-    stale(connection, &there, deliveries, verdicts)
+    stale(connection, &there, term, deliveries, verdicts)
 }
 
 /// Looks which revisions are there of documents that were not replaced.
 fn stale(
     connection: &Connection,
     there: &[&Statement],
+    term: i64,
     deliveries: &[Delivery],
     verdicts: &mut [Verdict],
 ) -> Result<(), String> {
@@ -214,7 +234,7 @@ fn stale(
     let command = doc! {
         "find": connection.collection.name(),
         "filter": { "_id": { "$in": ids } },
-        "projection": { "revision": 1 },
+        "projection": { "revision": 1, "term": 1 },
         "singleBatch": true,
         "batchSize": i64::try_from(there.len()).unwrap_or(i64::MAX),
         "maxTimeMS": millis(COMMAND_MAX),
@@ -226,6 +246,11 @@ fn stale(
         let found = documents(cursor, "firstBatch").find(|found| found.get_str("_id") == Ok(id));
         let has = found.and_then(|found| number(found, "revision")).and_then(|has| u64::try_from(has).ok());
         let sent = deliveries[statement.at].revision;
+        if found.and_then(|found| number(found, "term")).is_some_and(|theirs| theirs > term && term > 0) {
+            let why = "another connector has taken over".to_owned();
+            verdicts[statement.at] = Verdict::Retry { why };
+            continue;
+        }
         verdicts[statement.at] = match has {
             Some(has) if has == sent => Verdict::Unchanged,
             Some(has) if has > sent => Verdict::Stale { has },

@@ -9,6 +9,7 @@ use crate::call::record::{Amendment, Direction, FollowUp, Moment, Status};
 use crate::call::{Conversation, Record};
 use crate::store::error::StoreError;
 use crate::store::follow_up::{Weight, carry_over, is_to_settle, settles, weigh};
+use crate::store::relay::RelayChange;
 use crate::store::rows::{AuditRow, RequestRow};
 
 /// One call may settle so many missed ones at most; more of one client within a week is a robot.
@@ -39,6 +40,7 @@ impl Database {
     /// # Errors
     /// If the database fails.
     pub fn save_conversation(&self, id: &str, pbx: &str, open: Option<&Conversation>) -> Result<(), StoreError> {
+        self.touch(|| RelayChange::Conversation(id.to_owned()));
         let Some(open) = open else {
             self.connection.prepare_cached("DELETE FROM open_conversation WHERE id = ?1")?.execute([id])?;
             return Ok(());

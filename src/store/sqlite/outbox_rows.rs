@@ -7,6 +7,7 @@ use super::{Database, signed, unsigned};
 use crate::outbox::Delivery;
 use crate::outbox::policy::{Fate, LIVE_MS, Lane, RowState};
 use crate::store::error::StoreError;
+use crate::store::relay::RelayChange;
 use crate::store::rows::{DestinationKind, Rows};
 
 /// Which end of those that wait.
@@ -54,6 +55,7 @@ impl Database {
     /// # Errors
     /// If the database fails.
     pub fn queue_for(&self, destination: i64, item: &str, revision: u64, at_ms: i64) -> Result<(), StoreError> {
+        self.touch(|| RelayChange::Item(item.to_owned()));
         self.connection
             .prepare_cached(
                 "INSERT INTO outbox (destination, item, revision, since, changed_at) VALUES (?1, ?2, ?3, ?4, ?4)
@@ -262,6 +264,7 @@ impl Database {
     /// # Errors
     /// If the database fails.
     pub fn delivered(&self, destination: i64, item: &str, revision: u64) -> Result<(), StoreError> {
+        self.touch(|| RelayChange::Item(item.to_owned()));
         self.connection
             .prepare_cached("DELETE FROM outbox WHERE item = ?2 AND destination = ?1 AND revision <= ?3")?
             .execute(params![destination, item, signed(revision)])?;
@@ -346,6 +349,7 @@ impl Database {
     /// # Errors
     /// If the database fails.
     pub fn drop_rows(&self, rows: &Rows) -> Result<u64, StoreError> {
+        self.touch(|| RelayChange::Everything);
         let count = match rows {
             Rows::One(id) => self.connection.execute("DELETE FROM outbox WHERE id = ?1", [id])?,
             Rows::Of(name) => self.connection.execute(

@@ -14,7 +14,7 @@ ASKS = []
 
 KNOWN = "+79165559102"
 STRANGER = "+79165559103"
-MANAGER, GROUP = "283", "282"
+MANAGER, GROUP, UNREGISTERED = "283", "282", "106"
 OURS = ["+74957654321", "+74951234599"]
 NAME = 'ООО "Ромашка" & Ко'
 SHOWN = "ООО ”Ромашка” + Ко"
@@ -91,15 +91,36 @@ def asks_callerid(office, service):
         call.hangup()
 
 
-@ask("the manager has no extension today: the dialplan hears ABSENT")
-def asks_absent(office, service):
+def _manager_has(office, service, *extensions):
+    """Another directory, and a connector that has read it; what Asterisk said before is forgotten."""
     directory = office.folder / "clients.json"
     whole = json.loads(directory.read_text())
-    whole["users"][0]["extensions"] = []
+    whole["users"][0]["extensions"] = [{"extension": e} for e in extensions]
     service.stop()
     directory.write_text(json.dumps(whole))
+    read = service.log.read_text().count("1 numbers in the directory")
     service.start()
-    wait_for("the directory is read", 10, lambda: service.log.read_text().count("1 numbers in the directory") == 2)
+    wait_for("the directory is read", 10, lambda: service.log.read_text().count("1 numbers in the directory") > read)
+
+
+@ask("the manager's phone is not registered: Asterisk's list of devices says so at the login, and the dialplan hears ABSENT")
+def asks_unregistered(office, service):
+    _manager_has(office, service, UNREGISTERED)
+    # The list comes a moment after the login.
+    end = time.monotonic() + 10
+    while True:
+        _, _, variables = _agi_call(office, None, client=KNOWN)
+        if variables.get("PINCONNECTOR_STATUS") == "ABSENT":
+            break
+        assert time.monotonic() < end, f"Asterisk's list of devices was not heard: {variables}"
+    _manager_has(office, service, MANAGER)
+    variables = _came(office, "OK", MANAGER, KNOWN, manager=MANAGER)
+    assert variables["RESPONSIBLE"] == MANAGER, variables
+
+
+@ask("the manager has no extension today: the dialplan hears ABSENT")
+def asks_absent(office, service):
+    _manager_has(office, service)
     variables = _came(office, "ABSENT", GROUP, KNOWN)
     assert variables["CLIENT_NAME"] == SHOWN, variables
 

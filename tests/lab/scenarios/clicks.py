@@ -170,6 +170,10 @@ def recording_served(scene):
     sound = scene.office.asterisk.recordings / name
     wait_for("the recording is written", 5, lambda: sound.is_file() and sound.stat().st_size > 16_000)
     wait_for("the recording can be heard", 10, lambda: scene.connector.ask("GET", target)[0] == 200, every_s=0.2)
+    def ready():
+        said = s.records()[0]["recordings"][0]
+        return said.get("state") == "ready" and said.get("size") == sound.stat().st_size
+    wait_for("the record says that the recording is ready, and its size", 15, ready)
     status, headers, body = scene.connector.ask("GET", target)
     assert body == sound.read_bytes(), f"{len(body)} bytes in place of {sound.stat().st_size}"
     assert headers["content-type"] in ("audio/wav", "audio/x-wav", "audio/vnd.wave"), headers["content-type"]

@@ -1,7 +1,8 @@
 """Two real exchanges (Asterisk 22 and 16) and three CRMs at one connector: nobody meets what is another's, nobody waits for another.
 
 The exchanges are `lab` and `spb`. The CRM `rest` takes the numbers +7495205XXX of both, else `lab` has those of its exchange and
-`second` those of spb; +7495208XXX names `second` in the dialplan, late.
+`second` those of spb; +7495208XXX names `second` in the dialplan, late. Between the exchanges is a trunk, `peer` on both: 7 and a phone's
+number calls the other's phone, and so does +7495209XXX.
 """
 
 import hashlib
@@ -29,6 +30,14 @@ def check(title):
     return register
 
 
+BETWEEN = """exten => _7[12]XX,1,Dial(PJSIP/${EXTEN:1}@peer,8,tT)
+ same => n,Hangup()
+[from-trunk](+)
+exten => _+7495209XXX,1,Dial(PJSIP/${EXTEN:-3}@peer,8,tT)
+ same => n,Hangup()
+"""
+
+
 class Exchanges:
     """Use as a context."""
 
@@ -40,6 +49,8 @@ class Exchanges:
             self.first = self.lab.crm
             self.second = self._crm("second", "lab-Secret-of-the-second-CRM-0123")
             self.rest = self._crm("rest", "lab-Secret-of-the-third-CRM-01234")
+            self._trunk_between(self.lab, self.spb)
+            self._trunk_between(self.spb, self.lab)
             self.phones = iter(list(dialplan.blocks()))
             self.connector = Connector(self.lab, folder=folder, sections=self._sections())
             self.connector.start()
@@ -62,9 +73,29 @@ class Exchanges:
             office.close()
 
     def _office(self, version, folder):
-        office = Office(version, folder, keep_messages=False)
+        office = Office(version, folder, extra_dialplan=BETWEEN, keep_messages=False)
         self.offices.append(office)
         return office
+
+    def _trunk_between(self, office, other):
+        """Both must have their addresses before either can name the other's."""
+        there = other.lane.pbx
+        with open(office.asterisk.folder / "etc" / "pjsip.conf", "a") as out:
+            out.write(f"[peer](common)\ncontext = from-internal\naors = peer\n[peer]\ntype = aor\ncontact = sip:{there}:5060\n"
+                      f"[peer]\ntype = identify\nendpoint = peer\nmatch = {there}/32\n")
+        office.asterisk.command("module reload res_pjsip.so")
+
+        def there_is_one():
+            office.asterisk.command("module reload res_pjsip_endpoint_identifier_ip.so")
+            return "peer" in str(office.asterisk.command("pjsip show identifies"))
+
+        wait_for("the trunk between the exchanges", 10, there_is_one)
+
+    def kept(self, *words):
+        """Records in the connector's own history."""
+        done = self.connector.command("calls", "--json", "--since", "1h", "--limit", "1000", *words)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
     def _crm(self, key, secret):
         crm = Receiver((self.lab.lane.crm, 0), secret=secret, key=key)
@@ -80,10 +111,11 @@ class Exchanges:
                     f"timeout_s = 3\nconnect_timeout_s = 2\nmatch = {match}\n")
 
         ami = self.spb.asterisk.ami_address
+        peers = 'peers = { peer = "%s" }\n'
         spb = (f'\n[[asterisk]]\nname = "spb"\nhost = "{ami[0]}"\nport = {ami[1]}\nusername = "pinconnector"\nsecret = "{SECRET}"\n'
-               f'time_zone = "Asia/Yekaterinburg"\nrecordings = {json.dumps(str(self.spb.asterisk.recordings))}\n')
+               f'time_zone = "Asia/Yekaterinburg"\nrecordings = {json.dumps(str(self.spb.asterisk.recordings))}\n' + peers % "lab")
         return {
-            "[asterisk]": cdr(self.lab) + spb + cdr(self.spb),
+            "[asterisk]": peers % "spb" + cdr(self.lab) + spb + cdr(self.spb),
             # Its own come last: what fits the others is not its.
             "[crm]": 'match = { pbx = ["lab"], did = ["_+749520[0-46-9]."] }\n' + crm(self.rest, '{ did = ["_+7495205."] }') + crm(self.second, '{ pbx = ["spb"] }'),
             "click_to_call": "ring_s = 5\n",
@@ -213,6 +245,33 @@ def strangers(x):
         key, secret = x.second.key, x.first.secret
     status, _ = x.ask(Forged, "GET", "/api/v1/calls/req-own")
     assert status == 401, f"a forged key: {status}"
+
+
+@check("a call over the trunk between two of ours is one conversation")
+def over_the_trunk(x):
+    caller, called, client = next(x.phones)[0], next(x.phones)[0], new_client()
+    x.spb.phone(called, str(caller), ring=0.05, answer=0.3)
+    call = x.lab.phone_calls(caller, f"7{called}")
+    call.wait_up()
+    time.sleep(0.5)
+    call.hangup()
+    x.spb.phone(called, client, ring=0.05, answer=0.3)
+    call = x.lab.client_calls(f"+7495209{called}", client)
+    call.wait_up()
+    time.sleep(0.5)
+    call.hangup()
+    here = f"spb/{called}"
+
+    def both():
+        return [r for r in x.kept() if r.get("extension") == here and r["status"] == "completed"]
+
+    wait_for("both calls", 10, lambda: len(both()) == 2, every_s=0.2)
+    own, outside = sorted(both(), key=lambda r: r["started_at"])
+    assert (own["direction"], own["from"], own["pbx"], own["lead"]) == ("internal", str(caller), "lab", True), own
+    assert (outside["direction"], outside["client_number"], outside["pbx"]) == ("incoming", client, "lab"), outside
+    x.spb.wait_idle()
+    others = [r for r in x.kept() if r["pbx"] == "spb" and (str(called) in (r.get("to") or "") or r.get("client_number") in (client, str(caller)))]
+    assert not others, f"the far end made a call of its own: {others}"
 
 
 @check("calls of both exchanges that nobody heard are filled in, each at its CRM, and reconcile finds all present")

@@ -384,7 +384,11 @@ def captured(scene):
     path = scene.office.folder / "bug.ami"
     log = scene.office.folder / "capture.log"
     recording = processes.start([scene.connector.program, "--config", scene.connector.config, "capture", path, "--seconds", "6"], log)
-    wait_for("capture has logged in", 5, lambda: "logged in" in log.read_text())
+    hidden = scene.office.folder / "bug-redacted.ami"
+    hidden_log = scene.office.folder / "capture-redacted.log"
+    hiding = processes.start([scene.connector.program, "--config", scene.connector.config, "capture", hidden, "--redact", "--seconds", "6"], hidden_log)
+    for file in (log, hidden_log):
+        wait_for("capture has logged in", 5, lambda: "logged in" in file.read_text())
     s, call, _, did = scene.talk("while a capture runs", answer=0.8)
     time.sleep(1.5)
     call.hangup()
@@ -396,6 +400,16 @@ def captured(scene):
     replayed = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(replayed) == 1, f"{len(replayed)} records of one call"
     lived = s.records()[0]
+    assert hiding.wait(15) == 0, hidden_log.read_text()[-500:]
+    done = scene.connector.command("replay", "--json", str(hidden))
+    redacted = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(redacted) == 1, f"{len(redacted)} records of one call, redacted: {done.stderr}"
+    for field in ("direction", "status", "extension", "hangup_cause", "ended_by", "lead", "conversation"):
+        assert redacted[0].get(field) == replayed[0].get(field), f"{field} is {redacted[0].get(field)!r} in the redacted capture"
+    for field in ("client_number", "did"):
+        shown, real = redacted[0][field], lived[field]
+        assert shown != real and len(shown) == len(real) and shown[:-6] == real[:-6], f"{field}: {real} became {shown}"
+        assert real.encode() not in hidden.read_bytes(), f"{real} is still in {hidden}"
     for field in ("direction", "status", "client_number", "did", "extension", "hangup_cause", "ended_by", "lead"):
         assert replayed[0].get(field) == lived.get(field), f"{field} is {replayed[0].get(field)!r}, live it was {lived.get(field)!r}"
     for field in ("ring_seconds", "talk_seconds", "total_seconds"):

@@ -29,6 +29,7 @@ def main():
             began = time.time()
             name = one.__name__.replace("_", " ")
             try:
+                stage.plain()
                 said = one(stage)
                 passed += 1
                 print("ok      %s (%.0f s%s)" % (name, time.time() - began, ", " + said if said else ""), flush=True)

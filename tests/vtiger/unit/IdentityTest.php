@@ -138,6 +138,10 @@ final class IdentityTest extends DatabaseCase
         self::assertSame($wanted['number'], $answer['number']);
         self::assertSame('4012', $answer['client']['id']);
         self::assertSame('+74951234500', $answer['client']['caller_id']);
+        $this->settings()->set('caller_ids', ['+74950000000']);
+        self::assertSame('', $this->clients()->byNumber('+79161234567')->callerId, 'only numbers of the list are shown');
+        $this->settings()->set('caller_ids', ['+74950000000', '+74951234500']);
+        self::assertSame('+74951234500', $this->clients()->byNumber('+79161234567')->callerId);
         self::assertSame($wanted['client']['url'], $answer['client']['url']);
         self::assertSame(1, $answer['others']);
         self::assertSame(['user' => '5', 'name' => 'First5 Last5', 'active' => true, 'extension' => '101', 'deputy' => '6'], $answer['responsible']);

@@ -6,7 +6,10 @@ declare(strict_types=1);
 
 use PinCalls\DbFault;
 use PinCalls\Operation\Forget;
+use PinCalls\Operation\Recording;
 use PinCalls\Record\CallRecord;
+use PinCalls\Record\Claims;
+use PinCalls\Record\Sounds;
 use PinCalls\Wire\Refusal;
 
 final class RecordsTest extends DatabaseCase
@@ -348,6 +351,50 @@ final class RecordsTest extends DatabaseCase
         self::assertSame(['1', '0'], [$marks['late'], $marks['now']], 'what was told of later is marked');
     }
 
+    private function sounds(): Sounds
+    {
+        return new Sounds(self::$db, $this->clock, sys_get_temp_dir() . '/calls-test-sounds-' . getmypid());
+    }
+
+    public function testASoundComesInPiecesEachOnce(): void
+    {
+        $fields = ['recordings' => [['id' => 'msk-1.1-r1', 'file' => 'a.wav']], 'client_number' => '+79161234567', 'client_number_normalized' => '+79161234567'];
+        $call = $this->send($fields + self::call())['msk-1.1-1'];
+        self::assertSame('saved', $call['result']);
+        $operation = new Recording(new Claims(self::$db), $this->sounds());
+        $sound = random_bytes(1500) . '<?php echo 1; ?>' . random_bytes(500);
+        $piece = function (int $offset, int $length, array $more = []) use ($operation, $sound): array {
+            return $operation($more + [
+                'call' => 'msk-1.1-1', 'recording' => 'msk-1.1-r1', 'size' => strlen($sound), 'offset' => $offset,
+                'type' => 'audio/wav', 'data' => base64_encode(substr($sound, $offset, $length)),
+            ], $this->connector);
+        };
+        self::assertSame(['result' => 'saved', 'have' => 0], $piece(1000, 1016), 'there is a hole before it');
+        self::assertSame(1000, $piece(0, 1000)['have']);
+        self::assertSame(1000, $piece(0, 1000)['have'], 'twice is once');
+        self::assertNull($this->sounds()->whole($this->connector->id, 'msk-1.1-r1'), 'half of it');
+        self::assertSame(strlen($sound), $piece(1000, 1016)['have']);
+        $whole = $this->sounds()->whole($this->connector->id, 'msk-1.1-r1');
+        self::assertSame($sound, substr((string) file_get_contents($whole['path']), $whole['skip']));
+        exec(PHP_BINARY . ' ' . escapeshellarg($whole['path']), $said, $status);
+        self::assertSame([[], 0], [$said, $status], 'whoever asks a web server for the file gets nothing of it');
+        self::assertNull($this->sounds()->whole($this->connector->id + 1, 'msk-1.1-r1'), 'another connector has its own');
+        self::assertSame('retry', $piece(0, 1000, ['call' => 'msk-9.9-1'])['result']);
+        self::assertSame('rejected', $piece(0, 1000, ['size' => Sounds::SOUND_BYTES_MAX + 1])['result']);
+        foreach ([['recording' => '../x'], ['type' => 'text/html'], ['data' => '!'], ['offset' => -1]] as $bad) {
+            try {
+                $piece(0, 10, $bad);
+                self::fail('taken: ' . json_encode($bad));
+            } catch (Refusal $refusal) {
+                self::assertSame(400, $refusal->status);
+            }
+        }
+        $forget = new Forget(self::$db, $this->phones(), $this->sounds());
+        $forget(['number' => '+79161234567'], $this->connector);
+        self::assertFileDoesNotExist($whole['path']);
+        self::assertSame('rejected', $piece(0, 1000)['result'], 'who is forgotten is not heard');
+    }
+
     public function testForgetRemovesEverythingAndRemembersTheIds(): void
     {
         $mine = ['client_number' => '89161234567', 'client_number_normalized' => '+79161234567', 'recordings' => [['id' => 'r1']]];
@@ -358,7 +405,7 @@ final class RecordsTest extends DatabaseCase
         self::$db->execute('INSERT INTO vtiger_modtracker_detail (id, fieldname) VALUES (1, ?)', ['client_number']);
         $this->entity(70, 5, 'ModComments');
         self::$db->execute('INSERT INTO vtiger_modcomments (modcommentsid, related_to) VALUES (70, ?)', [$id]);
-        $forget = new Forget(self::$db, $this->phones());
+        $forget = new Forget(self::$db, $this->phones(), $this->sounds());
         self::assertSame(['number' => '+79161234567', 'calls' => 1, 'recordings' => 1], $forget(['number' => '8 916 123-45-67'], $this->connector));
         foreach (['vtiger_calls' => 'callsid', 'vtiger_crmentity' => 'crmid', 'vtiger_calls_timeline' => 'crmid', 'vtiger_modtracker_basic' => 'crmid'] as $table => $key) {
             self::assertSame([], self::$db->rows("SELECT 1 FROM $table WHERE $key = ?", [$id]), $table);

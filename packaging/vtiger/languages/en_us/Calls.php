@@ -238,6 +238,8 @@ $languageStrings = [
     'LBL_CALLS_SAVED' => 'Saved',
     'LBL_CALLS_BAD_KEY' => 'A key is 1 to 100 letters, digits, dots, dashes',
     'LBL_CALLS_KEY_TAKEN' => 'This key is in use',
+    'LBL_CALLS_CALLER_IDS' => 'Numbers of ours that clients may see, one a line (empty: any)',
+    'LBL_CALLS_BAD_CALLER_ID' => 'This is no number, or none of those that clients may see',
     'LBL_CALLS_BAD_URL' => 'The address begins with http:// or https://',
 ];
 

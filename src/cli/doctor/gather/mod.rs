@@ -8,9 +8,11 @@ mod here;
 use std::sync::Arc;
 
 use super::Options;
-use super::facts::{Crm, Exchange, Facts, Files, Recordings};
+use super::facts::{CdrSource, Crm, Exchange, Facts, Files, Recordings};
+use crate::cdr::{CdrSettings, Source};
 use crate::cli::host::Host;
 use crate::cli::host::conf::is_true;
+use crate::clock::Now;
 use crate::config::Config;
 use crate::crm::{self, trial};
 
@@ -18,7 +20,16 @@ use crate::crm::{self, trial};
 pub fn gather(config: &Config, options: &Options) -> Facts {
     let host = Host::find(options.asterisk_root.as_deref(), options.asterisk_conf.as_deref());
     Facts {
-        exchanges: config.asterisk.iter().map(|section| exchange(config, section, host.as_ref(), options)).collect(),
+        exchanges: config
+            .asterisk
+            .iter()
+            .zip(config.cdr.iter().chain(std::iter::repeat(&None)))
+            .map(|(section, cdr)| {
+                let mut exchange = exchange(config, section, host.as_ref(), options);
+                exchange.cdr_source = cdr.as_ref().map(|cdr| cdr_source(cdr, config.zone_of(section)));
+                exchange
+            })
+            .collect(),
         crms: config.crm.iter().map(crm).collect(),
         here: here::look(config),
         rules: config.rules(),
@@ -52,9 +63,20 @@ fn exchange(
             folder: folder.clone(),
             listed: std::fs::read_dir(folder).map(Iterator::count).map_err(|error| error.to_string()),
         }),
+        // Read afterwards.
+        cdr_source: None,
         keep_variables: config.calls.keep_variables.clone(),
         click_context: click.enabled.then(|| section.context.clone().unwrap_or_else(|| click.context.clone())),
     }
+}
+
+/// What the call detail records of the last day tell.
+fn cdr_source(settings: &CdrSettings, zone: jiff::tz::TimeZone) -> CdrSource {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    let source = Source::new(settings.clone(), zone);
+    let now_ms = Now::read().wall_ms;
+    let read = source.read(now_ms - DAY_MS, now_ms).map_err(|error| error.to_string());
+    CdrSource { place: source.place(), read: read.map(|rows| (rows.rows.len(), rows.tells)) }
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -23,6 +23,7 @@ pub fn judge(exchange: &Exchange, found: &mut Vec<Finding>) {
     }
     safety(exchange, &mut say);
     recordings(exchange, &mut say);
+    cdr_source(exchange, &mut say);
 }
 
 /// What the files say of why nobody is let in.
@@ -243,6 +244,48 @@ fn call_records(exchange: &Exchange, seen: &Seen, say: &mut Findings<'_>) {
     }
 }
 
+/// What `reconcile` can find by Asterisk's own records.
+fn cdr_source(exchange: &Exchange, say: &mut Findings<'_>) {
+    let Some(source) = &exchange.cdr_source else { return };
+    let place = &source.place;
+    let (rows, tells) = match &source.read {
+        Ok(read) => read,
+        Err(why) => {
+            return say.failure(
+                "cdr-source",
+                format!("{place} cannot be read: {why}"),
+                "correct [asterisk.cdr], or let our user read it; calls of a broken link are not found until then",
+            );
+        }
+    };
+    if *rows == 0 {
+        return say.unknown("cdr-source", format!("{place} has no rows of the last day, so nothing is known of it"));
+    }
+    let reload = "then: module reload cdr";
+    let lacks = [
+        (tells.uniqueid, "its rows have no uniqueid: which call they are of is not known", "loguniqueid = yes"),
+        (
+            tells.linkedid,
+            "its rows have no linkedid: which of them belong to one call is not known",
+            "newcdrcolumns = yes",
+        ),
+        (tells.unanswered, "no row is of a call that reached nobody: such calls cannot be found", "unanswered = yes"),
+    ];
+    for (_, what, setting) in lacks.iter().filter(|(told, ..)| !told) {
+        say.warning("cdr-source", format!("{place}: {what}"), format!("{setting} in cdr.conf, {reload}"));
+    }
+    if tells.zone_off_minutes != 0 {
+        say.warning(
+            "cdr-source",
+            format!("{place}: its times are {} minutes off the configured zone", tells.zone_off_minutes),
+            "set time_zone in [asterisk.cdr]",
+        );
+    }
+    if lacks.iter().all(|(told, ..)| *told) && tells.zone_off_minutes == 0 {
+        say.ok("cdr-source", format!("{place}: {rows} rows of the last day tell all that is needed"));
+    }
+}
+
 fn safety(exchange: &Exchange, say: &mut Findings<'_>) {
     if let Some(kind) = exchange.weak_secret {
         say.failure(
@@ -271,7 +314,7 @@ fn safety(exchange: &Exchange, say: &mut Findings<'_>) {
             "bindaddr = 127.0.0.1 in [general] of manager.conf (FreePBX: Advanced Settings, Asterisk Manager), or a firewall \
              that lets only this connector through",
         );
-    } else if exchange.files.is_some() {
+    } else if exchange.files.as_ref().is_some_and(|files| files.unreadable.is_none()) {
         say.ok("bound", "the manager port is not open to everybody");
     }
     let loopback = exchange.host == "localhost" || exchange.host.starts_with("127.") || exchange.host == "::1";

@@ -1,9 +1,12 @@
 //! The judgement in tables: what is the case, and which finding it makes. That the facts are found is tried in tests/lab.
 
-use super::super::facts::{Account, Crm, Exchange, Facts, Files, Here, Port, Recordings, Seen, Trials, Tried};
+use super::super::facts::{
+    Account, CdrSource, Crm, Exchange, Facts, Files, Here, Port, Recordings, Seen, Trials, Tried,
+};
 use super::super::finding::{Finding, Level, text};
 use super::judge;
 use crate::call::Rules;
+use crate::cdr::Tells;
 use crate::cli::host::Dialplan;
 use crate::cli::host::dialplan::{Context, Step};
 use crate::cli::host::endpoints::Endpoint;
@@ -67,6 +70,10 @@ fn well() -> Facts {
             username: "pinconnector".to_owned(),
             seen: Some(Ok(seen)),
             files: Some(files),
+            cdr_source: Some(CdrSource {
+                place: "Master.csv".to_owned(),
+                read: Ok((7, Tells { uniqueid: true, linkedid: true, unanswered: true, ..Tells::default() })),
+            }),
             recordings: Some(Recordings { folder: "/monitor".into(), listed: Ok(3) }),
             click_context: Some("from-internal".to_owned()),
             ..Exchange::default()
@@ -114,6 +121,14 @@ fn files(facts: &mut Facts) -> &mut Files {
     facts.exchanges[0].files.as_mut().expect("here")
 }
 
+fn source(facts: &mut Facts) -> &mut CdrSource {
+    facts.exchanges[0].cdr_source.as_mut().expect("set")
+}
+
+fn tells(facts: &mut Facts) -> &mut (usize, Tells) {
+    source(facts).read.as_mut().expect("read")
+}
+
 fn trial(facts: &mut Facts) -> &mut Trial {
     facts.crms[0].trial.as_mut().expect("tried")
 }
@@ -125,7 +140,7 @@ fn heard(facts: &mut Facts, change: fn(&mut bool, &mut bool, &mut Vec<String>, &
 
 use Level::{Failure, Unknown, Warning};
 
-const CASES: [Case; 37] = [
+const CASES: [Case; 41] = [
     ("nobody lets us in", |f| f.exchanges[0].seen = Some(Err("refused".to_owned())), &[("login", Failure)]),
     ("an open hole", |f| seen(f).version = Some("20.9.1".to_owned()), &[("version", Warning)]),
     ("may not ask", |f| seen(f).reporting = Tried::Denied, &[("reporting", Failure)]),
@@ -161,6 +176,20 @@ const CASES: [Case; 37] = [
         "sound away",
         |f| f.exchanges[0].recordings.as_mut().expect("set").listed = Err("gone".to_owned()),
         &[("recordings", Failure)],
+    ),
+    (
+        "files that only root may read",
+        |f| {
+            *files(f) = Files { unreadable: Some("manager.conf: no".to_owned()), ..Files::default() };
+        },
+        &[("queue-events", Unknown), ("files", Unknown)],
+    ),
+    ("CDRs away", |f| source(f).read = Err("gone".to_owned()), &[("cdr-source", Failure)]),
+    ("no CDRs of the day", |f| tells(f).0 = 0, &[("cdr-source", Unknown)]),
+    (
+        "CDRs that tell nothing",
+        |f| tells(f).1 = Tells { zone_off_minutes: 180, ..Tells::default() },
+        &[("cdr-source", Warning), ("cdr-source", Warning), ("cdr-source", Warning), ("cdr-source", Warning)],
     ),
     ("files elsewhere", |f| f.exchanges[0].files = None, &[("queue-events", Unknown), ("catch-all", Unknown)]),
     (

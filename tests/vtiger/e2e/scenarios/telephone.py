@@ -148,6 +148,17 @@ def the_clients_own_number_to_show_is_used(office):
     answer = office.as_user("calls_op1").action("ClickToCall", mode="place", number=number, record=contact)
     assert office.standin.calls[answer["result"]["request"]]["call"]["caller_id"] == "+74951112299"
     assert office.connector.ask("lookup", number=number)["client"]["caller_id"] == "+74951112299"
+    # Administrators say which numbers may be shown at all.
+    rules = dict(client_modules="Contacts", popup=1)
+    assert not office.settings("rules", caller_ids="nonsense", **rules)["success"]
+    try:
+        assert office.settings("rules", caller_ids="+7 (495) 000-00-01\n+74950000002", **rules)["success"]
+        assert "+74950000001" in office.admin.get("index.php?module=Calls&parent=Settings&view=Index").text
+        assert "caller_id" not in office.connector.ask("lookup", number=number)["client"]
+        group = sorted(office.groups.values())[0]
+        assert not office.settings("group", group=group, priority=1, connector=0, caller_id="+74959999999")["success"]
+    finally:
+        office.settings("rules", caller_ids="", **rules)
 
 
 @scenario

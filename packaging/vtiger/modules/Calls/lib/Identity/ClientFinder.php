@@ -70,7 +70,7 @@ class ClientFinder
             . " WHERE e.crmid IN ($marks) AND e.deleted = 0 AND COALESCE(l.converted, 0) = 0",
             $ids
         );
-        return array_map([self::class, 'fromRow'], $rows);
+        return array_map([$this, 'fromRow'], $rows);
     }
 
     /**
@@ -103,14 +103,15 @@ class ClientFinder
     }
 
     /** @param array<string, mixed> $row */
-    private static function fromRow(array $row): Client
+    private function fromRow(array $row): Client
     {
         $client = new Client();
         $client->crmId = (int) $row['crmid'];
         $client->module = (string) $row['setype'];
         $client->ownerId = (int) $row['smownerid'];
         $client->modifiedAt = (string) $row['modifiedtime'];
-        $client->callerId = trim((string) $row['caller_id']);
+        $callerId = (string) preg_replace('/[\s().\-]+/', '', (string) $row['caller_id']);
+        $client->callerId = $this->mayBeShown($callerId) ? $callerId : '';
         if ($client->module === 'Accounts') {
             $name = (string) $row['a_name'];
         } elseif ($client->module === 'Leads') {
@@ -122,6 +123,13 @@ class ClientFinder
         }
         $client->name = self::plain($name);
         return $client;
+    }
+
+    /** A number on a card is shown to him only where it is one of those that may be. */
+    private function mayBeShown(string $callerId): bool
+    {
+        $allowed = (array) $this->settings->get('caller_ids');
+        return $allowed === [] || in_array($callerId, $allowed, true);
     }
 
     /** vTiger stores some names with HTML entities, as its forms sent them. */

@@ -9,6 +9,7 @@ declare(strict_types=1);
 
 namespace PinCalls\Install;
 
+use PinCalls\Clock;
 use PinCalls\Db;
 use PinCalls\Settings\Settings;
 use PinCalls\Vtiger\DefaultGroup;
@@ -131,6 +132,7 @@ final class Installer
 
     private function removeData(): void
     {
+        Services::sounds($this->db, new Clock())->removeAll();
         $comments = 'SELECT m.modcommentsid FROM vtiger_modcomments m INNER JOIN vtiger_calls c ON c.callsid = m.related_to';
         $this->db->execute("DELETE FROM vtiger_crmentity WHERE crmid IN ($comments)");
         $this->db->execute('DELETE m FROM vtiger_modcomments m INNER JOIN vtiger_calls c ON c.callsid = m.related_to');

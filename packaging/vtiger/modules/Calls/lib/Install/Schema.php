@@ -26,6 +26,9 @@ final class Schema
             . ' forgotten TINYINT NOT NULL DEFAULT 0, PRIMARY KEY (connector_id, call_id), KEY claim_crmid (crmid),'
             . ' KEY claim_party (connector_id, conversation, party)',
         'vtiger_calls_timeline' => 'crmid INT(19) NOT NULL PRIMARY KEY, steps MEDIUMTEXT NOT NULL, recordings TEXT',
+        'vtiger_calls_sound' => 'connector_id INT NOT NULL, recording_id VARCHAR(100) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,'
+            . ' file VARCHAR(150) NOT NULL, type VARCHAR(40) NOT NULL, size BIGINT NOT NULL, have BIGINT NOT NULL,'
+            . ' created_at INT NOT NULL, PRIMARY KEY (connector_id, recording_id)',
         'vtiger_calls_ringing' => 'crmid INT(19) NOT NULL PRIMARY KEY, userid INT NOT NULL, since INT NOT NULL,'
             . ' number VARCHAR(64) NOT NULL, name VARCHAR(255) NOT NULL, did VARCHAR(64) NOT NULL, client_id INT NOT NULL,'
             . ' client_module VARCHAR(50) NOT NULL, KEY ringing_user (userid)',

@@ -8,6 +8,7 @@ namespace PinCalls\Operation;
 
 use PinCalls\Db;
 use PinCalls\Identity\PhoneIndex;
+use PinCalls\Record\Sounds;
 use PinCalls\Settings\Connector;
 use PinCalls\Wire\Refusal;
 
@@ -17,11 +18,13 @@ class Forget
 
     private Db $db;
     private PhoneIndex $phones;
+    private Sounds $sounds;
 
-    public function __construct(Db $db, PhoneIndex $phones)
+    public function __construct(Db $db, PhoneIndex $phones, Sounds $sounds)
     {
         $this->db = $db;
         $this->phones = $phones;
+        $this->sounds = $sounds;
     }
 
     /**
@@ -47,9 +50,24 @@ class Forget
                 $recordings += $row['recording_state'] === 'ready' ? 1 : 0;
                 $calls++;
             }
-            $this->remove(array_map('intval', array_column($found, 'callsid')));
+            $ids = array_map('intval', array_column($found, 'callsid'));
+            $this->removeSounds($connector->id, $ids);
+            $this->remove($ids);
         } while (count($found) === self::AT_ONCE);
         return ['number' => $number, 'calls' => $calls, 'recordings' => $recordings];
+    }
+
+    /** @param list<int> $ids */
+    private function removeSounds(int $connectorId, array $ids): void
+    {
+        if ($ids === []) {
+            return;
+        }
+        $marks = implode(', ', array_fill(0, count($ids), '?'));
+        foreach ($this->db->rows("SELECT recordings FROM vtiger_calls_timeline WHERE crmid IN ($marks)", $ids) as $row) {
+            $recordings = json_decode((string) $row['recordings'], true);
+            $this->sounds->remove($connectorId, array_column(is_array($recordings) ? $recordings : [], 'id'));
+        }
     }
 
     /** @param list<int> $ids */

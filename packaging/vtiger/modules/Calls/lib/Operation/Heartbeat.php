@@ -56,6 +56,7 @@ class Heartbeat
         $answer = [
             'vtiger' => $this->vtigerVersion,
             'users_revision' => $this->users->revision($this->connectors->byId($connector->id) ?? $connector),
+            'fetches_recordings' => $connector->reachable && $connector->url !== '',
             'directory_head' => $this->directory->headCursor(),
             'commands_waiting' => count($this->commands->waiting($connector->id)),
         ];

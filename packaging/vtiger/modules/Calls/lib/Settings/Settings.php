@@ -16,6 +16,8 @@ class Settings
         'client_modules' => ['Contacts', 'Accounts', 'Leads'],
         // Among clients of one module: the one changed last (newest) or the one made first (oldest).
         'client_among_equals' => 'newest',
+        // Numbers that clients may see when they are called; none: any.
+        'caller_ids' => [],
         'default_group' => 0,
         'log_days' => 7,
         // Hours after which an extension taken for today is given back without a page of its user, and the hour of the night.

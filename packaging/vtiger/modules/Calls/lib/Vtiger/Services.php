@@ -23,11 +23,13 @@ use PinCalls\Operation\FetchCommands;
 use PinCalls\Operation\Forget;
 use PinCalls\Operation\Heartbeat;
 use PinCalls\Operation\Lookup;
+use PinCalls\Operation\Recording;
 use PinCalls\Operation\Records;
 use PinCalls\Operation\Users;
 use PinCalls\Record\Atomic;
 use PinCalls\Record\Claims;
 use PinCalls\Record\Companions;
+use PinCalls\Record\Sounds;
 use PinCalls\Settings\Connectors;
 use PinCalls\Settings\Deputies;
 use PinCalls\Settings\Groups;
@@ -50,6 +52,7 @@ final class Services
     public UserFinder $users;
     public Rights $rights;
     public Companions $companions;
+    public Sounds $sounds;
     public Commands $commands;
     public Clicks $clicks;
     public ClickToCall $clickToCall;
@@ -83,6 +86,7 @@ final class Services
         $this->users = new UserFinder($db, $this->seats, $this->phones);
         $this->rights = new ProfileRights($db);
         $this->companions = new Companions($db, $this->clients, $clock);
+        $this->sounds = self::sounds($db, $clock);
         $this->commands = new Commands($db, $clock);
         $this->clicks = new Clicks($db, $clock);
         $this->log = new RequestLog($db, $clock);
@@ -99,6 +103,12 @@ final class Services
             $this->links,
             $clock
         );
+    }
+
+    /** The pushed sounds, in vTiger's own folder for files. */
+    public static function sounds(Db $db, Clock $clock): Sounds
+    {
+        return new Sounds($db, $clock, rtrim((string) vglobal('root_directory'), '/') . '/storage/calls');
     }
 
     public function records(Atomic $atomic): Records
@@ -140,7 +150,8 @@ final class Services
                 $this->clock,
                 (string) vglobal('vtiger_current_version')
             ),
-            'forget' => new Forget($this->db, $this->phones),
+            'forget' => new Forget($this->db, $this->phones, $this->sounds),
+            'recording' => new Recording(new Claims($this->db), $this->sounds),
         ];
     }
 

@@ -133,6 +133,11 @@ final class SettingsDesk
         if (!$this->services->users->isGroup($groupId)) {
             throw new \InvalidArgumentException('LBL_PERMISSION_DENIED');
         }
+        $allowed = (array) $this->services->settings->get('caller_ids');
+        $callerId = self::short($given, 'caller_id');
+        if ($callerId !== '' && $allowed !== [] && !in_array($callerId, $allowed, true)) {
+            throw new \InvalidArgumentException('LBL_CALLS_BAD_CALLER_ID');
+        }
         if (!empty($given['remove'])) {
             $this->services->groups->remove($groupId);
         } else {
@@ -142,7 +147,7 @@ final class SettingsDesk
                 max(0, (int) ($given['connector'] ?? 0)),
                 self::short($given, 'pbx'),
                 self::short($given, 'context'),
-                self::short($given, 'caller_id')
+                $callerId
             );
         }
         $this->services->tellConnectors('users');
@@ -181,6 +186,9 @@ final class SettingsDesk
     private function rules(array $given): array
     {
         $settings = $this->services->settings;
+        if (isset($given['caller_ids'])) {
+            $settings->set('caller_ids', self::callerIds((string) $given['caller_ids']));
+        }
         $first = (string) ($given['client_modules'] ?? '');
         $modules = array_values(array_unique(array_merge(
             in_array($first, ClientFinder::MODULES, true) ? [$first] : [],
@@ -195,6 +203,23 @@ final class SettingsDesk
         $settings->set('remove_data_on_uninstall', !empty($given['remove_data_on_uninstall']));
         $this->services->tellConnectors('directory');
         return self::saved();
+    }
+
+    /**
+     * @return list<string>
+     * @throws \InvalidArgumentException with a label
+     */
+    public static function callerIds(string $written): array
+    {
+        $numbers = [];
+        foreach (preg_split('/[\r\n,;]+/', $written) ?: [] as $line) {
+            $number = (string) preg_replace('/[\s().\-]+/', '', $line);
+            if ($number !== '' && !preg_match('/^\+?\d{3,15}$/', $number)) {
+                throw new \InvalidArgumentException('LBL_CALLS_BAD_CALLER_ID');
+            }
+            $numbers[] = $number;
+        }
+        return array_values(array_unique(array_filter($numbers, 'strlen')));
     }
 
     /** @param array<string, mixed> $given */

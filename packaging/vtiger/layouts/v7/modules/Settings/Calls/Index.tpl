@@ -60,7 +60,8 @@
 	<select name="connector"><option value="0">{vtranslate('LBL_CALLS_ANY', $QUALIFIED_MODULE)}</option>{foreach item=C from=$CONNECTORS}<option value="{$C.id}">{$C.name|escape:'html'}</option>{/foreach}</select>
 	<input class="inputElement" name="pbx" placeholder="{vtranslate('LBL_CALLS_PBX', $QUALIFIED_MODULE)}">
 	<input class="inputElement" name="context" placeholder="{vtranslate('LBL_CALLS_CONTEXT', $QUALIFIED_MODULE)}">
-	<input class="inputElement" name="caller_id" placeholder="{vtranslate('LBL_CALLS_CALLER_ID', $QUALIFIED_MODULE)}">
+	<input class="inputElement" name="caller_id" list="calls-caller-ids" placeholder="{vtranslate('LBL_CALLS_CALLER_ID', $QUALIFIED_MODULE)}">
+	<datalist id="calls-caller-ids">{foreach item=N from=$RULES.caller_ids}<option value="{$N|escape:'html'}"></option>{/foreach}</datalist>
 	<button type="submit" class="btn btn-success btn-sm">{vtranslate('LBL_CALLS_ADD', $QUALIFIED_MODULE)}</button>
 </form>
 
@@ -93,6 +94,7 @@
 <form class="calls-form calls-rules" data-what="rules" id="calls-rules">
 	<div><label>{vtranslate('LBL_CALLS_CLIENT_MODULES', $QUALIFIED_MODULE)} <select name="client_modules">{foreach item=M from=['Contacts','Accounts','Leads']}<option value="{$M}" {if $RULES.client_modules.0 eq $M}selected{/if}>{vtranslate($M, $M)}</option>{/foreach}</select></label>
 	<label>{vtranslate('LBL_CALLS_AMONG_EQUALS', $QUALIFIED_MODULE)} <select name="client_among_equals"><option value="newest">{vtranslate('LBL_CALLS_NEWEST', $QUALIFIED_MODULE)}</option><option value="oldest" {if $RULES.client_among_equals eq 'oldest'}selected{/if}>{vtranslate('LBL_CALLS_OLDEST', $QUALIFIED_MODULE)}</option></select></label></div>
+	<div><label>{vtranslate('LBL_CALLS_CALLER_IDS', $QUALIFIED_MODULE)} <textarea class="inputElement" name="caller_ids" rows="3" cols="20">{foreach item=N from=$RULES.caller_ids}{$N|escape:'html'}{"\n"}{/foreach}</textarea></label></div>
 	<div><label>{vtranslate('LBL_CALLS_LOG_DAYS', $QUALIFIED_MODULE)} <input class="inputElement" name="log_days" size="4" value="{$RULES.log_days}"></label></div>
 	<div><label>{vtranslate('LBL_CALLS_SEAT_IDLE', $QUALIFIED_MODULE)} <input class="inputElement" name="seat_idle_hours" size="4" value="{$RULES.seat_idle_hours}"></label>
 	<label>{vtranslate('LBL_CALLS_SEAT_END', $QUALIFIED_MODULE)} <input class="inputElement" name="seat_end_hour" size="4" value="{$RULES.seat_end_hour}"></label></div>

@@ -1,0 +1,352 @@
+//! What two connectors for one exchange share in MongoDB: the lease, and what the active one has not delivered yet.
+//!
+//! Collection `lease`: `{_id: name, holder, term, expires, caught_up}`; only the server's clock (`$$NOW`) is looked at. Collection
+//! `relay`: `{_id: {lease, kind, ...}, body | state}`, a document for each record that waits for a CRM and for each open
+//! conversation of the active one.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Document, doc};
+use mongodb::sync::Database;
+
+use super::fault::{self, Fault};
+use super::{Connection, millis};
+use crate::clock::boot_ms;
+use crate::lease::{Answer, LEASE_MS, Pass};
+use crate::store::Reader;
+use crate::store::relay::{Left, RelayChange, Relayed};
+use crate::store::settings::MongodbSettings;
+use crate::store::sqlite::relayed::Waiting;
+
+/// How long the server may work on a question for the lease, and a majority take to confirm it.
+const LEASE_ANSWER: Duration = Duration::from_millis(1_000);
+/// How long it may take to store one batch of the relay, or to read from it.
+const RELAY_ANSWER: Duration = Duration::from_secs(10);
+/// Documents in one command.
+const BATCH: usize = 500;
+/// The wait after MongoDB did not take something.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Who this connector is, and where the pair's things are.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub settings: MongodbSettings,
+    /// `[pair] lease`
+    pub lease: String,
+    /// Of this process: a process that was started anew is another holder.
+    pub me: String,
+}
+
+/// The lease's document.
+#[derive(Debug)]
+pub struct LeaseDocument {
+    place: Place,
+    connection: Option<Connection>,
+}
+
+impl LeaseDocument {
+    pub fn new(place: Place) -> Self {
+        Self { place, connection: None }
+    }
+
+    /// Takes or renews the lease, or says who has it.
+    pub fn ask(&mut self, caught_up: bool) -> Answer {
+        self.try_ask(caught_up).unwrap_or_else(|why| Answer::Unknown { why })
+    }
+
+    fn try_ask(&mut self, caught_up: bool) -> Result<Answer, String> {
+        let place = self.place.clone();
+        let database = connected(&mut self.connection, &place.settings)?;
+        let ours = doc! { "$eq": ["$holder", &place.me] };
+        let free = doc! { "$lte": ["$expires", "$$NOW"] };
+        let next = doc! { "$add": [{ "$ifNull": ["$term", 0_i64] }, 1_i64] };
+        let set = doc! {
+            "holder": &place.me,
+            "term": { "$cond": [ours.clone(), "$term", next] },
+            "expires": { "$add": ["$$NOW", i64::try_from(LEASE_MS).unwrap_or(i64::MAX)] },
+            "caught_up": caught_up,
+        };
+        let command = doc! {
+            "findAndModify": "lease",
+            "query": { "_id": &place.lease, "$expr": { "$or": [ours, free] } },
+            "update": [{ "$set": set }],
+            "upsert": true,
+            "new": true,
+            "maxTimeMS": millis(LEASE_ANSWER),
+            "writeConcern": { "w": "majority", "wtimeout": millis(LEASE_ANSWER) },
+        };
+        match database.run_command(command).run() {
+            Ok(answer) if answer.contains_key("writeConcernError") => Err("no majority has confirmed it".to_owned()),
+            Ok(answer) => {
+                let lease = answer.get_document("value").map_err(|_| "an answer without the lease".to_owned())?;
+                Ok(Answer::Granted { term: term(lease) })
+            }
+            // The document is there and is not ours to take: the upsert met its id.
+            Err(error) if fault::code(&error).is_some_and(fault::is_duplicate) => {
+                let filter = doc! { "_id": &place.lease };
+                let found = database
+                    .collection::<Document>("lease")
+                    .find_one(filter)
+                    .max_time(LEASE_ANSWER)
+                    .run()
+                    .map_err(in_words)?;
+                let lease = found.ok_or_else(|| "the lease vanished".to_owned())?;
+                let holder = lease.get_str("holder").unwrap_or_default();
+                Ok(Answer::Refused {
+                    holder: holder.split('#').next().unwrap_or_default().to_owned(),
+                    term: term(&lease),
+                    caught_up: lease.get_bool("caught_up").unwrap_or(false),
+                })
+            }
+            Err(error) => Err(in_words(error)),
+        }
+    }
+
+    /// Gives the lease back, if it is ours: it is over at once.
+    pub fn release(&mut self) {
+        let place = self.place.clone();
+        let done = connected(&mut self.connection, &place.settings).and_then(|database| {
+            let command = doc! {
+                "update": "lease",
+                "updates": [{
+                    "q": { "_id": &place.lease, "holder": &place.me },
+                    "u": [{ "$set": { "expires": "$$NOW" } }],
+                }],
+                "maxTimeMS": millis(LEASE_ANSWER),
+            };
+            database.run_command(command).run().map_err(in_words)
+        });
+        if let Err(why) = done {
+            log::warn!("the lease could not be given back and ends by itself: {why}");
+        }
+    }
+
+    /// What the connector that was active last had not delivered, and what was going on.
+    ///
+    /// # Errors
+    /// If MongoDB cannot be read, in words.
+    pub fn left(&mut self) -> Result<Left, String> {
+        let place = self.place.clone();
+        let database = connected(&mut self.connection, &place.settings)?;
+        let mut left = Left::default();
+        let found = database
+            .collection::<Document>("relay")
+            .find(doc! { "_id.lease": &place.lease })
+            .max_time(RELAY_ANSWER)
+            .run()
+            .map_err(in_words)?;
+        for document in found {
+            let document = document.map_err(in_words)?;
+            let id = document.get_document("_id").map_err(|error| error.to_string())?;
+            match (document.get_str("body"), document.get_binary_generic("state")) {
+                (Ok(body), _) => {
+                    let destination = id.get_str("destination").unwrap_or_default().to_owned();
+                    match serde_json::from_str(body) {
+                        Ok(record) => left.undelivered.push((destination, record)),
+                        Err(error) => {
+                            log::error!("{id}: a record that the other connector left cannot be read: {error}")
+                        }
+                    }
+                }
+                (_, Ok(state)) => match serde_json::from_slice(state) {
+                    Ok(conversation) => left.open.push(conversation),
+                    Err(error) => {
+                        log::error!("{id}: a conversation that the other connector left cannot be read: {error}")
+                    }
+                },
+                _ => {}
+            }
+        }
+        Ok(left)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn in_words(error: mongodb::error::Error) -> String {
+    Fault::of(&error).into_text()
+}
+
+fn term(lease: &Document) -> u64 {
+    match lease.get("term") {
+        Some(Bson::Int64(term)) => u64::try_from(*term).unwrap_or(0),
+        Some(Bson::Int32(term)) => u64::try_from(*term).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn connected<'a>(connection: &'a mut Option<Connection>, settings: &MongodbSettings) -> Result<&'a Database, String> {
+    if connection.is_none() {
+        *connection = Some(Connection::open(settings).map_err(Fault::into_text)?);
+    }
+    Ok(&connection.as_ref().expect("made just now").database)
+}
+
+/// The `relay` thread: while we are active, keeps what we have not delivered in MongoDB, until the keeper lets go of the other
+/// end. `caught_up` says whether all of it is there.
+pub fn relay(place: &Place, relayed: &Relayed, database: &Path, pass: &Pass, caught_up: &Arc<AtomicBool>) {
+    let mut connection = None;
+    let mut changes = HashSet::new();
+    let mut failing = false;
+    loop {
+        let next = if failing {
+            relayed.changes.recv_timeout(RETRY)
+        } else {
+            relayed.changes.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        match next {
+            Ok(change) => {
+                caught_up.store(false, Ordering::SeqCst);
+                changes.insert(change);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        relayed.gather(&mut changes);
+        if pass.term(boot_ms()).is_none() {
+            // The other one writes. When it is our turn again, everything is written.
+            changes.clear();
+            failing = false;
+            continue;
+        }
+        match write(&mut connection, place, database, &changes) {
+            Ok(()) => {
+                if failing {
+                    log::info!("the other connector can take over again");
+                }
+                failing = false;
+                changes.clear();
+                if relayed.changes.is_empty() {
+                    caught_up.store(true, Ordering::SeqCst);
+                }
+            }
+            Err(why) => {
+                if !failing {
+                    log::warn!(
+                        "what is not delivered cannot be left for the other connector: {why}; tried every second"
+                    );
+                }
+                failing = true;
+            }
+        }
+    }
+}
+
+fn write(
+    connection: &mut Option<Connection>,
+    place: &Place,
+    database: &Path,
+    changes: &HashSet<RelayChange>,
+) -> Result<(), String> {
+    let reader = Reader::open(database).map_err(|error| error.to_string())?;
+    let shared = connected(connection, &place.settings)?;
+    if changes.contains(&RelayChange::Everything) {
+        return write_everything(shared, place, &reader);
+    }
+    let (mut updates, mut deletes) = (Vec::new(), Vec::new());
+    for change in changes {
+        match change {
+            RelayChange::Conversation(id) => match reader.open_state(id).map_err(|error| error.to_string())? {
+                Some(state) => updates.push(open(place, id, state)),
+                None => deletes.push(doc! { "_id": open_id(place, id) }),
+            },
+            RelayChange::Item(item) => {
+                let waiting = reader.waiting(item).map_err(|error| error.to_string())?;
+                let waits_for: Vec<&str> = waiting.iter().map(|(destination, ..)| destination.as_str()).collect();
+                deletes.push(doc! {
+                    "_id.lease": &place.lease, "_id.item": item, "_id.destination": { "$nin": waits_for },
+                });
+                updates.extend(waiting.into_iter().map(|waiting| row(place, waiting)));
+            }
+            RelayChange::Everything => {}
+        }
+    }
+    store(shared, updates)?;
+    remove(shared, deletes)
+}
+
+/// Makes the relay what we have, whatever was in it.
+fn write_everything(shared: &Database, place: &Place, reader: &Reader) -> Result<(), String> {
+    let mut kept = HashSet::new();
+    let states = reader.open_states().map_err(|error| error.to_string())?;
+    let open = states.into_iter().map(|(id, state)| open(place, &id, state)).collect::<Vec<_>>();
+    kept.extend(open.iter().map(id_text));
+    store(shared, open)?;
+    let mut after = 0;
+    loop {
+        let slice = reader.all_waiting(after, BATCH).map_err(|error| error.to_string())?;
+        let Some((last, _)) = slice.last() else { break };
+        after = *last;
+        let rows = slice.into_iter().map(|(_, waiting)| row(place, waiting)).collect::<Vec<_>>();
+        kept.extend(rows.iter().map(id_text));
+        store(shared, rows)?;
+    }
+    let there = shared
+        .collection::<Document>("relay")
+        .find(doc! { "_id.lease": &place.lease })
+        .projection(doc! { "_id": 1 })
+        .max_time(RELAY_ANSWER)
+        .run()
+        .map_err(in_words)?;
+    let mut gone = Vec::new();
+    for document in there {
+        let document = document.map_err(in_words)?;
+        if !kept.contains(&id_text(&document)) {
+            gone.extend(document.get("_id").map(|id| doc! { "_id": id.clone() }));
+        }
+    }
+    remove(shared, gone)
+}
+
+fn id_text(document: &Document) -> String {
+    document.get("_id").map(ToString::to_string).unwrap_or_default()
+}
+
+fn open_id(place: &Place, conversation: &str) -> Document {
+    doc! { "lease": &place.lease, "kind": "open", "conversation": conversation }
+}
+
+fn open(place: &Place, conversation: &str, state: Vec<u8>) -> Document {
+    let state = Binary { subtype: BinarySubtype::Generic, bytes: state };
+    doc! { "_id": open_id(place, conversation), "state": state }
+}
+
+fn row(place: &Place, (destination, item, body): Waiting) -> Document {
+    doc! { "_id": { "lease": &place.lease, "kind": "row", "destination": destination, "item": item }, "body": body }
+}
+
+fn store(shared: &Database, documents: Vec<Document>) -> Result<(), String> {
+    for slice in documents.chunks(BATCH) {
+        let updates = slice
+            .iter()
+            .map(|document| {
+                doc! { "q": { "_id": document.get("_id").cloned() }, "u": document.clone(), "upsert": true }
+            })
+            .collect::<Vec<_>>();
+        command(shared, doc! { "update": "relay", "updates": updates, "ordered": false })?;
+    }
+    Ok(())
+}
+
+fn remove(shared: &Database, filters: Vec<Document>) -> Result<(), String> {
+    for slice in filters.chunks(BATCH) {
+        let deletes = slice.iter().map(|filter| doc! { "q": filter.clone(), "limit": 0 }).collect::<Vec<_>>();
+        command(shared, doc! { "delete": "relay", "deletes": deletes, "ordered": false })?;
+    }
+    Ok(())
+}
+
+fn command(shared: &Database, mut command: Document) -> Result<(), String> {
+    command.insert("maxTimeMS", millis(RELAY_ANSWER));
+    command.insert("writeConcern", doc! { "w": "majority", "wtimeout": millis(RELAY_ANSWER) });
+    let answer = shared.run_command(command).run().map_err(in_words)?;
+    if answer.contains_key("writeErrors") || answer.contains_key("writeConcernError") {
+        return Err(format!("MongoDB has not stored all of it: {answer}"));
+    }
+    Ok(())
+}
