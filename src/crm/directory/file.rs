@@ -191,7 +191,7 @@ mod tests {
         assert!(!file.people.is_empty());
         let mut chunks = Vec::new();
         let form = |number: &str| Some(number.replace("+7495", "+7 495"));
-        let take = |chunk: &[_]| {
+        let take = |chunk: &[NumberOwners]| {
             chunks.push(chunk.to_vec());
             Ok(())
         };
