@@ -67,7 +67,7 @@ impl Watched {
         while self.pages.try_recv().is_ok() {}
         // Something else than before, so that it is taken over at once.
         let search = vec![format!("archive/{keep_days}")];
-        self.told.send(Told::Reloaded(RecordingsSettings { search, keep_days })).expect("it runs");
+        self.told.send(Told::Reloaded(RecordingsSettings { search, keep_days, push: false })).expect("it runs");
         while self.pages.recv_timeout(PATIENCE).expect("the round goes on") > 0 {}
     }
 

@@ -112,7 +112,7 @@ fn feed(target: &Target) {
     println!("{FED} conversations into the outbox: {:.0}/s", f64::from(FED) / began.elapsed().as_secs_f64());
     let (target, outcomes) = (target.clone(), desk.keeper.outcomes.clone());
     let began = Instant::now();
-    let writer = std::thread::spawn(move || writer::run(target, &work, &outcomes));
+    let writer = std::thread::spawn(move || writer::run(target, &work, &outcomes, &pinconnector::lease::Pass::alone()));
     let reader = Reader::open(&desk.path).expect("a reader");
     let waits = || reader.destinations().expect("readable").iter().any(|to| to.name == HISTORY && to.waiting > 0);
     while waits() {

@@ -138,6 +138,7 @@ fn office(folder: &std::path::Path) -> Stage {
     known.standing = Standing {
         version: "0.3.0".into(),
         started_at: Moment(now.0 - 86_400_000),
+        pair: None,
         pbxs: vec![PbxStatus {
             name: "msk".into(),
             up: true,
