@@ -596,6 +596,11 @@ impl Conversation {
         }
     }
 
+    /// Its beginning was not seen.
+    pub fn began_in_mid_call(&self) -> bool {
+        self.next_n >= super::resync::FIRST_N_MID_WAY
+    }
+
     /// The next record id of this conversation and its place in the order.
     pub fn next_id(&mut self) -> (String, (Ms, u32)) {
         let n = self.next_n;

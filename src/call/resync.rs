@@ -4,6 +4,7 @@
 //! crash never sent shows itself only here.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::bridging::BridgeKind;
 use super::model::{Party, Role};
@@ -354,6 +355,9 @@ impl Calls {
         let Some(key) = theirs.channels.iter().find_map(|channel| self.find(pbx, &channel.uniqueid)) else {
             return self.restore(theirs);
         };
+        if self.conversation(key).began_in_mid_call() && !theirs.began_in_mid_call() {
+            return self.give_way(key, theirs);
+        }
         let ours = self.conversation_mut(key);
         if let Some(mut click) = theirs.click {
             // Of an Originate that we did not ask for we know neither the user nor the record of the CRM.
@@ -372,6 +376,24 @@ impl Calls {
         self.touch(key);
     }
 
+    /// We began to listen in the middle of a call that the other one had heard from the start: his record goes on, ours were
+    /// never the call's. What happened since his last word is found out by the resync.
+    fn give_way(&mut self, key: Key, mut theirs: Conversation) {
+        let Some(held) = self.held.remove(&key) else { return };
+        for mut record in held.conversation.published {
+            if record.superseded_by.is_none() {
+                Arc::make_mut(&mut record).superseded_by = Some(String::new());
+                theirs.published.push(record);
+            }
+        }
+        let pbx = held.conversation.pbx_id;
+        let known: Vec<Uniqueid> = theirs.channels.iter().map(|channel| channel.uniqueid.clone()).collect();
+        for uniqueid in held.uniqueids.into_iter().filter(|uniqueid| !known.contains(uniqueid)) {
+            self.index.remove(&(pbx, uniqueid));
+        }
+        self.restore(theirs);
+    }
+
     fn hold_restored(&mut self, mut conversation: Conversation, pbx: PbxId) -> Key {
         conversation.pbx_id = pbx;
         let first =
@@ -384,7 +406,9 @@ impl Calls {
                     .bridges
                     .entry((pbx, BridgeId::new(bridge)))
                     .or_insert_with(|| super::bridging::Bridge { members: Vec::new(), kind: BridgeKind::Talk });
-                entry.members.push(channel.uniqueid.clone());
+                if !entry.members.contains(&channel.uniqueid) {
+                    entry.members.push(channel.uniqueid.clone());
+                }
             }
         }
         if let Some(guest) = conversation.consulting.clone() {

@@ -1,14 +1,18 @@
 //! `history copy`, and what `calls` finds in MongoDB beyond the local database.
 
+#[cfg(feature = "mongodb")]
 use std::io::{IsTerminal, Write};
+#[cfg(feature = "mongodb")]
 use std::time::{Duration, Instant};
 
 use super::{Failure, args::Side};
 use crate::call::Record;
 use crate::config::Config;
 use crate::daemon::process::exit;
+use crate::store::Reader;
+#[cfg(feature = "mongodb")]
+use crate::store::StoreKind;
 use crate::store::reader::CallFilter;
-use crate::store::{Reader, StoreKind};
 
 /// How often a line of progress is written.
 #[cfg(feature = "mongodb")]

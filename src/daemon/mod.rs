@@ -336,6 +336,7 @@ impl Service {
             told: told.clone(),
             notices: notice_sender.clone(),
             database: config.store.path.clone(),
+            exchanges: exchanges.clone(),
             relay,
         };
         let pair = match lease {

@@ -7,12 +7,14 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::queues::{Notice, Released, TellCalls, Told};
-use crate::call::Input;
+use super::window::Exchange;
+use crate::call::{Input, Record};
 use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::lease::{Answer, Lease, Role, Turn};
@@ -56,6 +58,7 @@ pub struct Ways {
     pub told: Sender<Told>,
     pub notices: Sender<Notice>,
     pub database: PathBuf,
+    pub exchanges: Vec<Exchange>,
     /// Tells whoever leaves our records for the other one.
     pub relay: Relay,
 }
@@ -227,13 +230,25 @@ fn inherit(ways: &Ways, left: Left, delivered_before_ms: Option<i64>) {
     for conversation in left.open {
         // One that has ended here ended after the other's last word.
         let records = reader.as_ref().ok().and_then(|reader| reader.conversation(&conversation.id).ok());
-        if records.is_some_and(|records| !records.is_empty() && records.iter().all(|record| record.ended_at.is_some()))
-        {
+        let is_over = |records: Vec<Record>| {
+            let same = conversation.published.iter().all(|theirs| records.iter().any(|ours| ours.id == theirs.id));
+            same && !records.is_empty() && records.iter().all(|record| record.ended_at.is_some())
+        };
+        if records.is_some_and(is_over) {
             continue;
         }
         let input = TellCalls::Input(Box::new(Input::Adopted(Box::new(conversation))));
         if ways.told.send(Told { input, items: Vec::new(), release: Vec::new() }).is_err() {
             return;
+        }
+    }
+    if open > 0 {
+        // What has happened since the other one's last word.
+        for (nth, exchange) in ways.exchanges.iter().enumerate() {
+            if exchange.figures.up_since_ms.load(Ordering::Relaxed) > 0 {
+                let input = TellCalls::Input(Box::new(Input::LinkUp { pbx: super::pbx_id(nth) }));
+                let _ = ways.told.send(Told { input, items: Vec::new(), release: Vec::new() });
+            }
         }
     }
     let inheritance = Box::new(Inheritance { undelivered: left.undelivered, delivered_before_ms });
@@ -255,7 +270,7 @@ pub use mongodb::{Following, shared};
 
 #[cfg(feature = "mongodb")]
 mod mongodb {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
     use crate::lease::Pass;

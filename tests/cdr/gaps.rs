@@ -107,11 +107,13 @@ fn outline<'r>(records: impl IntoIterator<Item = &'r Record>) -> BTreeSet<String
 }
 
 /// What stays as it was heard: consultations that were heard as calls of their own before they became transfers unheard, two clients
-/// joined by one, and a click whose agent's answer was not heard.
-const NOT_MADE_GOOD: [&str; 12] = [
+/// joined by one, and a click or a pickup whose answer was not heard.
+const NOT_MADE_GOOD: [&str; 18] = [
     "16/l_atxfer_blond_recalled ",
     "16/u_timestamps_chanvars ",
+    "22/j_pickup ",
     "22/k_c2c_sync ",
+    "22/l_att_called ",
     "22/l_att_group_ringing ",
     "22/l_att_outside ",
     "22/l_att_to_group ",
@@ -120,6 +122,10 @@ const NOT_MADE_GOOD: [&str; 12] = [
     "22/l_atxfer_outside ",
     "22/l_atxfer_to_group ",
     "22/l_internal_att_outside ",
+    "22/l_out_att_outside ",
+    "22/q_att_to_local_group ",
+    "22/q_queue_att ",
+    "22/q_queue_att_ringing ",
     "22/q_queue_atxfer ",
 ];
 

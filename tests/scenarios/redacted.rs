@@ -53,7 +53,7 @@ fn private(parts: &[Recording]) -> Vec<Vec<u8>> {
             let is_number = [&b"CallerIDNum"[..], b"ConnectedLineNum", b"Exten"].iter().any(|end| key.ends_with(end));
             let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
             let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii()).count();
-            let is_nobody = [&b"<unknown>"[..], b"Anonymous", b"anonymous"].contains(&value)
+            let is_nobody = [&b"<unknown>"[..], b"unknown", b"Anonymous", b"anonymous"].contains(&value)
                 || value.contains(&b'/')
                 // Asterisk 22 has taken these letters out itself.
                 || value.starts_with("\u{fffd}".as_bytes());

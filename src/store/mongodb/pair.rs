@@ -15,7 +15,7 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 use mongodb::sync::Database;
 
-use super::fault::{self, Fault};
+use super::fault::Fault;
 use super::{Connection, millis};
 use crate::clock::boot_ms;
 use crate::lease::{Answer, LEASE_MS, Pass};
@@ -64,48 +64,40 @@ impl LeaseDocument {
         let place = self.place.clone();
         let database = connected(&mut self.connection, &place.settings)?;
         let ours = doc! { "$eq": ["$holder", &place.me] };
+        // A lease that was never there is over, too: what is missing is less than any time.
         let free = doc! { "$lte": ["$expires", "$$NOW"] };
+        let if_taken = |taken: Bson, else_: &str| doc! { "$cond": ["$taken", taken, else_] };
         let next = doc! { "$add": [{ "$ifNull": ["$term", 0_i64] }, 1_i64] };
+        let until = doc! { "$add": ["$$NOW", i64::try_from(LEASE_MS).unwrap_or(i64::MAX)] };
         let set = doc! {
-            "holder": &place.me,
-            "term": { "$cond": [ours.clone(), "$term", next] },
-            "expires": { "$add": ["$$NOW", i64::try_from(LEASE_MS).unwrap_or(i64::MAX)] },
-            "caught_up": caught_up,
+            "holder": if_taken(place.me.clone().into(), "$holder"),
+            "term": if_taken(doc! { "$cond": [ours.clone(), "$term", next] }.into(), "$term"),
+            "expires": if_taken(until.into(), "$expires"),
+            "caught_up": if_taken(caught_up.into(), "$caught_up"),
         };
         let command = doc! {
             "findAndModify": "lease",
-            "query": { "_id": &place.lease, "$expr": { "$or": [ours, free] } },
-            "update": [{ "$set": set }],
+            "query": { "_id": &place.lease },
+            "update": [{ "$set": { "taken": { "$or": [ours, free] } } }, { "$set": set }, { "$unset": "taken" }],
             "upsert": true,
             "new": true,
             "maxTimeMS": millis(LEASE_ANSWER),
             "writeConcern": { "w": "majority", "wtimeout": millis(LEASE_ANSWER) },
         };
-        match database.run_command(command).run() {
-            Ok(answer) if answer.contains_key("writeConcernError") => Err("no majority has confirmed it".to_owned()),
-            Ok(answer) => {
-                let lease = answer.get_document("value").map_err(|_| "an answer without the lease".to_owned())?;
-                Ok(Answer::Granted { term: term(lease) })
-            }
-            // The document is there and is not ours to take: the upsert met its id.
-            Err(error) if fault::code(&error).is_some_and(fault::is_duplicate) => {
-                let filter = doc! { "_id": &place.lease };
-                let found = database
-                    .collection::<Document>("lease")
-                    .find_one(filter)
-                    .max_time(LEASE_ANSWER)
-                    .run()
-                    .map_err(in_words)?;
-                let lease = found.ok_or_else(|| "the lease vanished".to_owned())?;
-                let holder = lease.get_str("holder").unwrap_or_default();
-                Ok(Answer::Refused {
-                    holder: holder.split('#').next().unwrap_or_default().to_owned(),
-                    term: term(&lease),
-                    caught_up: lease.get_bool("caught_up").unwrap_or(false),
-                })
-            }
-            Err(error) => Err(in_words(error)),
+        let answer = database.run_command(command).run().map_err(in_words)?;
+        if answer.contains_key("writeConcernError") {
+            return Err("no majority has confirmed it".to_owned());
         }
+        let lease = answer.get_document("value").map_err(|_| "an answer without the lease".to_owned())?;
+        let holder = lease.get_str("holder").unwrap_or_default();
+        if holder == place.me {
+            return Ok(Answer::Granted { term: term(lease) });
+        }
+        Ok(Answer::Refused {
+            holder: holder.split('#').next().unwrap_or_default().to_owned(),
+            term: term(lease),
+            caught_up: lease.get_bool("caught_up").unwrap_or(false),
+        })
     }
 
     /// Gives the lease back, if it is ours: it is over at once.
