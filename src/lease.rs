@@ -12,9 +12,9 @@
 //! receivers order by (term, revision), so that the word of an older term never overwrites that of a younger one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `[pair]`: two connectors for one exchange.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
