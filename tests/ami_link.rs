@@ -461,6 +461,21 @@ fn answers_come_back_by_their_id() {
     assert!(link.stop() < AT_ONCE);
 }
 
+/// The core asks which calls go on as soon as it hears of the login, which may be before the link's own thread has seen it.
+#[test]
+fn what_is_asked_at_once_after_the_login_is_sent() {
+    let stage = empty_stage();
+    for round in 0..200 {
+        let mut link = start(settings("at-once", stage.address()));
+        link.up();
+        link.act("first", Action::CoreShowChannels);
+        let Heard::Event(Event::Response(response)) = link.hear() else { panic!("an answer in round {round}") };
+        assert_eq!(&*response.action_id, "first");
+        assert_eq!(link.figures.actions_dropped.load(Relaxed), 0);
+        link.stop();
+    }
+}
+
 #[test]
 fn a_missing_right_is_named_once() {
     let address = server(vec![Box::new(|mut socket: TcpStream| {
