@@ -181,7 +181,7 @@ impl Calls {
 
     /// Once agent and number are known, the record is there, before any phone rings.
     fn establish_click(&mut self, key: Key) {
-        let rules = self.rules.numbers.clone();
+        let numbers = self.rules.numbers.at(self.conversation(key).pbx_id.0).clone();
         let conversation = self.conversation_mut(key);
         let Some(click) = &conversation.click else { return };
         let (Some(agent), Some(asked)) = (click.agent.clone(), click.asked.clone()) else { return };
@@ -191,7 +191,7 @@ impl Calls {
         if conversation.direction.is_some() {
             return;
         }
-        let internal = rules.is_extension(&asked);
+        let internal = numbers.is_extension(&asked);
         let born = conversation.born;
         let phone = if internal {
             conversation.direction = Some(Direction::Internal);
@@ -267,7 +267,7 @@ impl Calls {
             None => return,
         };
         let asked_channel = channel.endpoint().split('@').next().unwrap_or_default().to_owned();
-        let agent = self.rules.numbers.is_extension(&asked_channel).then_some(asked_channel);
+        let agent = self.rules.numbers.at(pbx.0).is_extension(&asked_channel).then_some(asked_channel);
         let conversation = self.conversation_mut(key);
         let Some(click) = &mut conversation.click else { return };
         if click.asked.is_none() && exten.is_empty() {

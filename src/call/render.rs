@@ -75,7 +75,8 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
     if conversation.told_by_peer && conversation.published.is_empty() {
         return Vec::new();
     }
-    let refused = ending::refused_direction(conversation, |number| rules.numbers.is_extension(number));
+    let numbers = rules.numbers.at(conversation.pbx_id.0);
+    let refused = ending::refused_direction(conversation, |number| numbers.is_extension(number));
     if refused.is_some() && conversation.phoneless.is_none() {
         let (id, _) = conversation.next_id();
         conversation.phoneless = Some(id);
@@ -245,7 +246,7 @@ impl View<'_> {
             lead: false,
             client_number_normalized: number
                 .as_deref()
-                .and_then(|n| self.rules.numbers.normalize(n).e164)
+                .and_then(|n| self.rules.numbers.at(c.pbx_id.0).normalize(n).e164)
                 .map(|n| n.to_string()),
             client_number: number,
             client_name: c.client_name.clone().filter(|_| outside),

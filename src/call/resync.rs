@@ -286,7 +286,7 @@ impl Calls {
 
     fn take_in_unknown(&mut self, pbx: PbxId, listed: &ListedChannel) {
         let leg = &listed.leg;
-        if self.rules.party(&leg.name).is_none() {
+        if self.rules.party(pbx, &leg.name).is_none() {
             return;
         }
         self.counts.taken_in += 1;

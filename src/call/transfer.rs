@@ -59,8 +59,8 @@ impl Calls {
         let waiting = self.conversation(key).pending_transfer.as_ref();
         let waiting = waiting.filter(|t| !t.tried && t.kind == TransferKind::Blind);
         let Some(exten) = waiting.map(|t| t.exten.clone()) else { return };
-        let target =
-            if self.rules.numbers.is_extension(&exten) { PhoneKey::Extension(exten) } else { PhoneKey::Outside(exten) };
+        let numbers = self.rules.numbers.at(self.conversation(key).pbx_id.0);
+        let target = if numbers.is_extension(&exten) { PhoneKey::Extension(exten) } else { PhoneKey::Outside(exten) };
         if let Some(index) = self.phone(key, target, Some(dialler)) {
             let phone = &mut self.conversation_mut(key).phones[index];
             if phone.answered.is_none() {
@@ -212,7 +212,7 @@ impl Calls {
     pub(super) fn parked(&mut self, pbx: PbxId, parkee: &Leg, parker: &str, space: &str) {
         let wall = self.wall();
         let Some(key) = self.known(pbx, &parkee.uniqueid) else { return };
-        let party = self.rules.party(&crate::asterisk::ChannelName::new(parker));
+        let party = self.rules.party(pbx, &crate::asterisk::ChannelName::new(parker));
         let conversation = self.conversation_mut(key);
         let name = match party {
             Some(super::model::Party::Extension(extension)) => extension,

@@ -27,7 +27,7 @@ use super::{Errand, Setup};
 use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
-use crate::phone::Numbers;
+use crate::phone::PbxNumbers;
 
 /// How often listeners hear that we are alive.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -83,7 +83,7 @@ struct Clicked {
 pub struct Desk {
     http: HttpSettings,
     pbxs: Vec<Pbx>,
-    numbers: Numbers,
+    numbers: PbxNumbers,
     zone: jiff::tz::TimeZone,
     search: Vec<String>,
     link_key: links::LinkKey,

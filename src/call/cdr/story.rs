@@ -39,7 +39,7 @@ pub struct Found {
 /// What the rows of one group of [`super::gather`] tell; more than one where a transfer joined two clients.
 pub fn found(pbx: &str, rows: &[&Row], rules: &Rules, wall_ms: i64) -> Vec<Found> {
     let rows = &rows[..rows.len().min(MAX_ROWS)];
-    let clients = Reading::clients_who_called(rows, rules);
+    let clients = Reading::clients_who_called(rows, rules, rules.pbx_id(pbx));
     let mut parts: Vec<Vec<&Row>> = vec![Vec::new(); clients.len().max(1)];
     for row in rows {
         let own = clients.iter().position(|client| *client == row.channel.as_str());
@@ -323,7 +323,7 @@ impl<'a> Telling<'a> {
                 && row.destination_channel.as_str().is_empty()
                 && (until - NEXT_MS..=until + NEXT_MS).contains(&row.start)
                 && row.runs(&["Hangup", "Dial", ""])
-                && reading.rules.numbers.is_extension(&row.destination)
+                && reading.rules.numbers.at(reading.pbx.0).is_extension(&row.destination)
         });
         let Some(row) = after else { return };
         let target = super::super::model::PhoneKey::Extension(row.destination.to_string());
@@ -676,7 +676,7 @@ fn did(reading: &Reading<'_>) -> Option<String> {
             });
             digits.len() >= 5
                 && digits.bytes().all(|b| b.is_ascii_digit())
-                && !reading.rules.numbers.is_extension(text)
+                && !reading.rules.numbers.at(reading.pbx.0).is_extension(text)
                 && !called_by_us
         })
         .map(str::to_owned)
