@@ -19,10 +19,11 @@ FOLDER = LAB / "live"
 
 
 class Service(lab_connector.Connector):
-    """The connector, for as many exchanges and vTigers as are given. `crms`: (key, secret, url, further lines) each."""
+    """The connector, for as many exchanges and vTigers as are given. `crms`: (key, secret, url, further lines) each. `origins`: pages that may
+    listen to its events."""
 
-    def __init__(self, name, exchanges, crms, listens=True):
-        self.name, self.exchanges, self.crms, self.listens = name, exchanges, crms, listens
+    def __init__(self, name, exchanges, crms, listens=True, origins=()):
+        self.name, self.exchanges, self.crms, self.listens, self.origins = name, exchanges, crms, listens, list(origins)
         first = next(iter(exchanges.values()))
         folder = FOLDER / name
         for old in folder.glob("pinconnector.*"):
@@ -31,8 +32,8 @@ class Service(lab_connector.Connector):
 
     def _toml(self, _ami, _sections):
         text = [f'time_zone = "Europe/Moscow"\n[numbers]\nregion = "RU"\n[store]\npath = {json.dumps(str(self.database))}\n'
-                f'[click_to_call]\nring_s = 6\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\npush = true\n',
-                f'[http]\nlisten = {json.dumps([self.http] if self.listens else [])}\n',
+                f'[click_to_call]\nring_s = 6\nper_extension_per_minute = 60\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\npush = true\n',
+                f'[http]\nlisten = {json.dumps([self.http] if self.listens else [])}\nallow_origins = {json.dumps(self.origins)}\n',
                 f'[agi]\nlisten = ["{self.office.lane.connector}:4573"]\n']
         for name, office in self.exchanges.items():
             host, port = office.asterisk.ami_address

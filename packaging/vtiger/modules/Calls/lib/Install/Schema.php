@@ -85,6 +85,7 @@ final class Schema
     public const LATER_COLUMNS = [
         ['vtiger_calls_timeline', 'recordings', 'TEXT'],
         ['vtiger_calls_claim', 'term', 'BIGINT NOT NULL DEFAULT 0'],
+        ['vtiger_calls_ringing', 'call_id', "VARCHAR(130) NOT NULL DEFAULT ''"],
     ];
 
     public const BLOCKS = [

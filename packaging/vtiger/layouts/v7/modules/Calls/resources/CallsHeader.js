@@ -578,7 +578,8 @@
 			return;
 		}
 		listen();
-		var withState = Date.now() - stateAt >= STATE_EVERY_MS;
+		// While the connector is heard, each of the few questions asks whether the phone is still his, too.
+		var withState = isListening() || Date.now() - stateAt >= STATE_EVERY_MS;
 		if (withState) {
 			stateAt = Date.now();
 		}
@@ -739,7 +740,7 @@
 		markPhones(document);
 	}
 
-	window.PinCalls = { call: call, closeFollowUp: closeFollowUp, askSeat: askSeat };
+	window.PinCalls = { call: call, closeFollowUp: closeFollowUp, askSeat: askSeat, isListening: isListening };
 
 	jQuery(function () {
 		if (typeof _USERMETA === 'undefined' && !document.getElementById('page')) {
