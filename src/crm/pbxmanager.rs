@@ -157,13 +157,18 @@ pub(super) fn harmless(secret: &str) -> String {
 pub(super) fn judge_harmless(answer: &Answer) -> Result<(), Fault> {
     judge_status(answer)?;
     let text = answer.text();
-    if text.contains("<Authentication>Failure</Authentication>") {
+    if is_refusal(answer) {
         return Err(wrong_secret());
     }
     if text.trim().is_empty() {
         return Ok(());
     }
     Err(Fault::crm(format!("it answered {} with {} instead of nothing", answer.status, answer.said())))
+}
+
+/// It does not accept the secret, which it says with status 200.
+pub(super) fn is_refusal(answer: &Answer) -> bool {
+    answer.text().contains("<Authentication>Failure</Authentication>")
 }
 
 fn wrong_secret() -> Fault {
@@ -195,7 +200,7 @@ fn form<'p>(secret: &'p str, event: &'p str, parameters: impl Iterator<Item = (&
 pub fn judge(event: &Event, record: &Record, answer: &Answer) -> Result<Told, Fault> {
     judge_status(answer)?;
     let text = answer.text();
-    if text.contains("<Authentication>Failure</Authentication>") {
+    if is_refusal(answer) {
         return Err(wrong_secret());
     }
     match event.name {
