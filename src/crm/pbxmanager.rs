@@ -30,6 +30,8 @@ use crate::outbox::{Delivery, Outcome, Verdict};
 
 /// The column that holds the link takes no more and cuts silently.
 const MAX_LINK_BYTES: usize = 200;
+/// Extensions remembered of an answer; calls of users beyond them keep vTiger's own owner.
+const USERS_MAX: usize = 1000;
 /// Numbers with fewer digits find clients they do not belong to.
 const MIN_LOOKUP_DIGITS: usize = 7;
 
@@ -40,6 +42,10 @@ pub struct Told {
     /// `StartApp` was taken, and so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Start>,
+    /// Of an incoming call: the users' extensions as the answer to `StartApp` had them. Which of them it is to be given to may not be known
+    /// yet: the client may still hear a menu. Empty in the memory of an earlier version, which goes by `start`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
     /// Extension named in `DialAnswer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
@@ -95,7 +101,11 @@ pub fn next(told: &Told, record: &Record, form: NumberForm, link: &dyn Fn(&str) 
         return event("StartApp", start_app(record, form), then);
     };
     let over = record.status.is_final();
-    let answer = answered_by(record).filter(|_| start == Start::Owned);
+    let is_users = |extension: &String| match record.direction {
+        Direction::Incoming if !told.users.is_empty() => told.users.contains(extension),
+        _ => start == Start::Owned,
+    };
+    let answer = answered_by(record).filter(is_users);
     let talks_again = record.status == Status::InProgress && told.hangup.is_some();
     if answer.is_some() && (told.answer != answer || talks_again) {
         // It makes the call one in progress, whatever it was: a status told before must be told again.
@@ -147,13 +157,18 @@ pub(super) fn harmless(secret: &str) -> String {
 pub(super) fn judge_harmless(answer: &Answer) -> Result<(), Fault> {
     judge_status(answer)?;
     let text = answer.text();
-    if text.contains("<Authentication>Failure</Authentication>") {
+    if is_refusal(answer) {
         return Err(wrong_secret());
     }
     if text.trim().is_empty() {
         return Ok(());
     }
     Err(Fault::crm(format!("it answered {} with {} instead of nothing", answer.status, answer.said())))
+}
+
+/// It does not accept the secret, which it says with status 200.
+pub(super) fn is_refusal(answer: &Answer) -> bool {
+    answer.text().contains("<Authentication>Failure</Authentication>")
 }
 
 fn wrong_secret() -> Fault {
@@ -185,12 +200,14 @@ fn form<'p>(secret: &'p str, event: &'p str, parameters: impl Iterator<Item = (&
 pub fn judge(event: &Event, record: &Record, answer: &Answer) -> Result<Told, Fault> {
     judge_status(answer)?;
     let text = answer.text();
-    if text.contains("<Authentication>Failure</Authentication>") {
+    if is_refusal(answer) {
         return Err(wrong_secret());
     }
     match event.name {
         "StartApp" if text.contains("<Authentication>Success</Authentication>") => {
-            Ok(Told { start: Some(taken_as(event, record, &text)), ..event.then.clone() })
+            let users =
+                if caller(record).is_none() { extensions_in(&text).map(str::to_owned).collect() } else { Vec::new() };
+            Ok(Told { start: Some(taken_as(event, record, &text)), users, ..event.then.clone() })
         }
         "StartApp" => Err(Fault::crm(format!(
             "it answered {} with {}, which is no answer of vTiger's own PBXManager",
@@ -360,7 +377,7 @@ fn hangup(status: Status) -> (&'static str, &'static str) {
 /// Whether vTiger knows the user whose record this is to be, from its answer to `StartApp`: for an incoming call all users'
 /// extensions, for an outgoing one the number to dial.
 fn taken_as(event: &Event, record: &Record, xml: &str) -> Start {
-    let mut numbers = xml.split("<Number>SIP/").skip(1).filter_map(|rest| rest.split("</Number>").next());
+    let mut numbers = extensions_in(xml);
     let known = if caller(record).is_some() {
         // Only if it found the caller among its users did it take the call as an outgoing one.
         let to = event.parameters.iter().find(|(name, _)| *name == "callerIdNumber").map_or("", |(_, value)| value);
@@ -370,6 +387,11 @@ fn taken_as(event: &Event, record: &Record, xml: &str) -> Start {
         numbers.any(|number| Some(number) == extension)
     };
     if known { Start::Owned } else { Start::Unowned }
+}
+
+/// The numbers an answer to `StartApp` lists.
+fn extensions_in(xml: &str) -> impl Iterator<Item = &str> {
+    xml.split("<Number>SIP/").skip(1).filter_map(|rest| rest.split("</Number>").next()).take(USERS_MAX)
 }
 
 /// As vTiger keeps times: UTC, to the second.

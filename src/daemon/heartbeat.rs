@@ -9,6 +9,7 @@ use super::window::Exchange;
 use crate::call::record::Moment;
 use crate::config::Config;
 use crate::crm::calls_module::{Counters, Heartbeat, LastError, OutboxHealth, PbxHealth};
+use crate::http::settings::HttpSettings;
 use crate::store::reader::CallFilter;
 use crate::store::rows::DestinationState;
 use crate::store::{Reader, StoreError};
@@ -62,6 +63,11 @@ impl Stored {
     }
 }
 
+/// Pages of which origins may listen here; none where nothing listens for them.
+fn event_origins(http: &HttpSettings) -> Vec<String> {
+    if http.listen.as_slice().is_empty() { Vec::new() } else { http.allow_origins.clone() }
+}
+
 /// The heartbeat for `crm`, which hears of its own exchanges only.
 pub fn compose(crm: &str, standing: Standing<'_>, stored: &Stored, now: Moment) -> Heartbeat {
     let Standing { config, exchanges, links, saved, failed, placed, started_at } = standing;
@@ -88,6 +94,7 @@ pub fn compose(crm: &str, standing: Standing<'_>, stored: &Stored, now: Moment) 
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at,
         public_url: config.http.public_url.clone(),
+        event_origins: event_origins(&config.http),
         region: config.numbers.region.clone(),
         area_code: config.numbers.area_code.clone(),
         last_digits: u8::try_from(config.numbers.match_last_digits).unwrap_or_default(),

@@ -14,7 +14,7 @@ use super::answer::Answer;
 use super::click_to_call::{Asker, Book, Reply};
 use super::gate::{Figures, Mailbox, Token};
 use super::guard::{Asked, Guard};
-use super::hub::{Filter, Hub};
+use super::hub::{Filter, Hub, Phones};
 use super::links::{self, BadLink};
 use super::metrics::CrmLatency;
 use super::office::{Done, Happened, NotPlaced, Office, PairStatus, Pbx, RecordingPlace, Refresh};
@@ -160,7 +160,7 @@ impl Desk {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if Instant::now() >= next_beat {
-                self.hub.heartbeat(&self.gate);
+                self.hub.heartbeat(now_s(), &self.gate);
                 next_beat = Instant::now() + HEARTBEAT;
             }
         }
@@ -196,7 +196,10 @@ impl Desk {
 
     fn happened(&mut self, happened: Happened) {
         match happened {
-            Happened::Records(records) => records.into_iter().for_each(|record| self.hub.record(record, &self.gate)),
+            Happened::Records(records) => {
+                let now_s = now_s();
+                records.into_iter().for_each(|record| self.hub.record(record, &self.numbers, now_s, &self.gate));
+            }
             Happened::Request(progress) => self.book.settle(&progress),
             Happened::Link(pbx) => self.hub.link(pbx, Moment(Now::read().wall_ms), &self.gate),
             Happened::Backlog(crm) => self.hub.backlog(crm, &self.gate),
@@ -311,17 +314,24 @@ impl Desk {
     }
 
     fn listen(&mut self, token: Token, request: &Request, now: Now) {
-        let extension = request.parameter("extension").filter(|text| !text.is_empty());
+        let (extensions, mobiles) = (request.parameter("extension"), request.parameter("phone"));
+        let phones = Phones::parse(extensions.as_deref(), mobiles.as_deref(), &self.numbers);
         let filter = match self.caller(request, now) {
             Err(why) => return self.gate.answer(token, self.with_origin(unsigned(&why), request)),
-            Ok(Caller::Crm(crm)) => Filter { extension, crm: Some(crm), hears_recordings: true, sees_service: false },
+            // A link is in the hands of a browser: it is good for as long as it says, and which recordings somebody may hear the CRM decides.
+            Ok(Caller::Crm(crm)) => {
+                let signed = request.header("x-pin-key").is_some();
+                let until_s =
+                    if signed { None } else { request.parameter("expires").and_then(|text| text.parse().ok()) };
+                Filter { phones, crm: Some(crm), hears_recordings: signed, sees_service: false, until_s }
+            }
             Ok(Caller::Visitor(visitor)) => {
                 let hears_recordings = visitor.role == Role::Admin;
-                Filter { extension, crm: None, hears_recordings, sees_service: true }
+                Filter { phones, crm: None, hears_recordings, sees_service: true, until_s: None }
             }
         };
         let origin = self.allowed_origin(request);
-        if !self.hub.join(token, filter, origin, &self.gate) {
+        if !self.hub.join(token, filter, origin, &self.numbers, &self.gate) {
             let answer = Answer::error(503, "busy", "too many listen already").with("Retry-After", "30");
             self.gate.answer(token, answer);
         }
@@ -424,6 +434,10 @@ impl Desk {
 enum Caller {
     Crm(String),
     Visitor(Visitor),
+}
+
+fn now_s() -> i64 {
+    Now::read().wall_ms.div_euclid(1000)
 }
 
 fn may_hear(place: &RecordingPlace, crm: Option<&str>) -> bool {

@@ -178,6 +178,7 @@ impl Gate {
         match post {
             Post::Answer(token, answer) => self.answer(token, answer),
             Post::Event(token, event) => self.event(token, &event),
+            Post::End(token) => self.close(token),
             Post::Piece(token, piece, source) => self.piece(token, &piece, source),
             Post::Stop => {
                 let now = Instant::now();

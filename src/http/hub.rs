@@ -12,6 +12,7 @@ use super::gate::{Mailbox, Post, Token};
 use super::office::{CrmStatus, PbxStatus};
 use crate::call::Record;
 use crate::call::record::Moment;
+use crate::phone::{E164, Numbers};
 
 /// Listeners at once; the next is told 503.
 pub const LISTENERS_MAX: usize = 400;
@@ -23,23 +24,71 @@ const COUNTED_MAX: usize = 4096;
 /// What one listener wants and may see.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
-    pub extension: Option<String>,
+    /// Records of these phones only; absent: of all.
+    pub phones: Option<Phones>,
     /// Records of this CRM only.
     pub crm: Option<String>,
     pub hears_recordings: bool,
     /// Links and backlog, too.
     pub sees_service: bool,
+    /// When the right to listen ends, in Unix seconds; absent: it does not.
+    pub until_s: Option<i64>,
+}
+
+/// Whose phones a listener hears of.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Phones {
+    /// Each with its exchange, if one was named.
+    extensions: Vec<(Option<String>, String)>,
+    /// Outside phones, as a manager's mobile that rings with his extension.
+    mobiles: Vec<E164>,
+}
+
+impl Phones {
+    /// From lists with commas, of which each may be absent: `101`, `msk/101`; `+79161234567`. `None` if neither is there: no filter. What
+    /// is no number is nobody's phone.
+    pub fn parse(extensions: Option<&str>, mobiles: Option<&str>, numbers: &Numbers) -> Option<Self> {
+        let each = |list: Option<&str>| -> Vec<String> {
+            let list = list.unwrap_or_default();
+            list.split(',').map(str::trim).filter(|one| !one.is_empty()).map(str::to_owned).collect()
+        };
+        let (extensions, mobiles) = (each(extensions), each(mobiles));
+        (!extensions.is_empty() || !mobiles.is_empty()).then(|| Self {
+            extensions: extensions.iter().map(|one| place(one)).collect(),
+            mobiles: mobiles.iter().filter_map(|one| numbers.normalize(one).e164).collect(),
+        })
+    }
+
+    fn include(&self, record: &Record, numbers: &Numbers) -> bool {
+        let is_ours = |written: &String| {
+            let (of, extension) = place(written);
+            let of = of.as_deref().unwrap_or(&record.pbx);
+            self.extensions.iter().any(|(pbx, own)| *own == extension && pbx.as_deref().is_none_or(|pbx| pbx == of))
+        };
+        let internal = record.direction == crate::call::record::Direction::Internal;
+        record.extension.as_ref().is_some_and(is_ours)
+            || internal && record.from.as_ref().is_some_and(is_ours)
+            || !self.mobiles.is_empty()
+                && record
+                    .phone
+                    .as_ref()
+                    .and_then(|phone| numbers.normalize(phone).e164)
+                    .is_some_and(|phone| self.mobiles.contains(&phone))
+    }
+}
+
+/// `msk/101` as exchange and extension; a connector of several exchanges writes both, one of a single exchange `101`.
+fn place(written: &str) -> (Option<String>, String) {
+    match written.rsplit_once('/') {
+        Some((pbx, extension)) => (Some(pbx.to_owned()), extension.to_owned()),
+        None => (None, written.to_owned()),
+    }
 }
 
 impl Filter {
-    fn wants(&self, record: &Record) -> bool {
-        let is_at = |extension: &String| {
-            record.extension.as_ref() == Some(extension)
-                || record.direction == crate::call::record::Direction::Internal
-                    && record.from.as_ref() == Some(extension)
-        };
+    fn wants(&self, record: &Record, numbers: &Numbers) -> bool {
         self.crm.as_ref().is_none_or(|crm| record.crm.as_ref() == Some(crm))
-            && self.extension.as_ref().is_none_or(is_at)
+            && self.phones.as_ref().is_none_or(|phones| phones.include(record, numbers))
     }
 }
 
@@ -64,11 +113,19 @@ impl Hub {
     }
 
     /// Adds a listener, who is first told what is going on; false if there are too many.
-    pub fn join(&mut self, token: Token, filter: Filter, origin: Option<String>, gate: &Mailbox) -> bool {
+    pub fn join(
+        &mut self,
+        token: Token,
+        filter: Filter,
+        origin: Option<String>,
+        numbers: &Numbers,
+        gate: &Mailbox,
+    ) -> bool {
         if self.listeners.len() >= LISTENERS_MAX {
             return false;
         }
-        let calls: Vec<Record> = self.open.values().filter(|r| filter.wants(r)).map(|r| shown(r, &filter)).collect();
+        let calls: Vec<Record> =
+            self.open.values().filter(|r| filter.wants(r, numbers)).map(|r| shown(r, &filter)).collect();
         let mut state = json!({ "calls": calls });
         if filter.sees_service {
             state["pbxs"] = json!(self.pbxs.values().collect::<Vec<_>>());
@@ -89,11 +146,12 @@ impl Hub {
     }
 
     /// A record changed.
-    pub fn record(&mut self, record: Arc<Record>, gate: &Mailbox) {
+    pub fn record(&mut self, record: Arc<Record>, numbers: &Numbers, now_s: i64, gate: &Mailbox) {
+        self.send_away_expired(now_s, gate);
         // One event for those who hear recordings, one for those who do not; made when the first listener wants it.
         let mut with: Option<Arc<[u8]>> = None;
         let mut without: Option<Arc<[u8]>> = None;
-        for (token, filter) in self.listeners.iter().filter(|(_, filter)| filter.wants(&record)) {
+        for (token, filter) in self.listeners.iter().filter(|(_, filter)| filter.wants(&record, numbers)) {
             let made = if filter.hears_recordings { &mut with } else { &mut without };
             let bytes = made.get_or_insert_with(|| event("call", &shown(&record, filter)));
             gate.send(Post::Event(*token, Arc::clone(bytes)));
@@ -178,12 +236,23 @@ impl Hub {
         self.pbxs.values()
     }
 
-    /// Keeps proxies from closing quiet connections, and finds out who is gone.
-    pub fn heartbeat(&self, gate: &Mailbox) {
+    /// Keeps proxies from closing quiet connections, finds out who is gone, and sends away whose right has ended.
+    pub fn heartbeat(&mut self, now_s: i64, gate: &Mailbox) {
+        self.send_away_expired(now_s, gate);
         let beat: Arc<[u8]> = Arc::from(&b":\n\n"[..]);
         for token in self.listeners.keys() {
             gate.send(Post::Event(*token, Arc::clone(&beat)));
         }
+    }
+
+    fn send_away_expired(&mut self, now_s: i64, gate: &Mailbox) {
+        self.listeners.retain(|token, filter| {
+            let goes_on = filter.until_s.is_none_or(|until_s| now_s < until_s);
+            if !goes_on {
+                gate.send(Post::End(*token));
+            }
+            goes_on
+        });
     }
 
     fn tell_service(&self, bytes: &Arc<[u8]>, gate: &Mailbox) {

@@ -95,6 +95,7 @@ fn every_request_is_the_example_byte_for_byte() {
         version: "0.3.0".to_owned(),
         started_at: at("2026-11-20T06:00:00.000Z"),
         public_url: some("https://pbx.example.ru:8384"),
+        event_origins: vec!["https://crm.example.ru".to_owned()],
         region: some("RU"),
         area_code: some("495"),
         last_digits: 7,

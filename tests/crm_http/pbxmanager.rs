@@ -195,6 +195,23 @@ fn incoming_answered_by_an_extension_that_no_user_has_keeps_its_owner() {
     assert_eq!(outcomes[1], Outcome::Answered(vec![Verdict::Unchanged]));
 }
 
+/// The client still hears a greeting when he is told of: whose phone will answer is known later, and whether that is a user's then, too.
+#[test]
+fn incoming_told_before_a_phone_rang_belongs_to_who_answered() {
+    let with = |extension: &str| Record { extension: Some(extension.to_owned()), ..incoming() };
+    let states = [
+        Record { extension: None, ..incoming() },
+        answered(with("102")),
+        ended(answered(with("102")), Status::Completed),
+    ];
+    golden("incoming-greeting", start_incoming(), &states);
+    let (text, _) = story(start_incoming(), &[Record { extension: None, ..incoming() }, answered(with("199"))]);
+    assert!(!text.contains("DialAnswer"), "nobody's: {text}");
+    // One phone after another, the second of which nobody has.
+    let (text, _) = story(start_incoming(), &[answered(with("101")), answered(with("199"))]);
+    assert_eq!(text.matches("DialAnswer").count(), 1, "{text}");
+}
+
 #[test]
 fn incoming_seen_only_when_it_was_over() {
     let over = ended(recorded(answered(incoming()), Some(RecordingState::Ready)), Status::Completed);

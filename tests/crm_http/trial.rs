@@ -35,26 +35,31 @@ fn the_module_calls_is_asked_for_its_users() {
 fn a_refusal_is_explained() {
     let clock = r#"{"ok":false,"module":"Calls","version":"1","error":"clock","message":"mine 10:00, yours 10:10"}"#;
     let secret = r#"{"ok":false,"module":"Calls","version":"1","error":"bad_signature","message":"No."}"#;
-    for (kind, reply, why) in [
-        ("calls", Reply::new(401, clock), "clock and ours are too far apart"),
-        ("calls", Reply::new(401, secret), "Do name and secret agree"),
-        ("calls", Reply::new(200, "<html>hello"), "instead of the module's JSON"),
-        ("webhook", Reply::new(401, "{}"), "do name and secret agree"),
-        ("webhook", Reply::new(500, ""), "500 with an empty body"),
+    let disabled =
+        r#"{"ok":false,"module":"Calls","version":"1","error":"unavailable","message":"The module is disabled."}"#;
+    for (kind, reply, why, remedy) in [
+        ("calls", Reply::new(401, clock), "clock and ours are too far apart", "NTP"),
+        ("calls", Reply::new(401, secret), "Do name and secret agree", "copy key and secret"),
+        ("calls", Reply::new(503, disabled), "The module is disabled", "Module Manager"),
+        ("calls", Reply::new(404, "gone"), "404", "install Calls.zip"),
+        ("calls", Reply::new(200, "<html>hello"), "instead of the module's JSON", "maintained"),
+        ("webhook", Reply::new(401, "{}"), "do name and secret agree", "one and the same secret"),
+        ("webhook", Reply::new(500, ""), "500 with an empty body", "its own log"),
         (
             "pbxmanager",
             Reply::new(200, "<Response><Authentication>Failure</Authentication></Response>"),
             "does not accept our secret",
+            "Integration, PBXManager",
         ),
-        ("pbxmanager", Reply::new(404, "gone"), "404"),
-        ("webhook", Reply::Hang, "no whole answer within 2 s"),
+        ("pbxmanager", Reply::new(404, "gone"), "404", "url"),
+        ("webhook", Reply::Hang, "no whole answer within 2 s", "does not answer"),
     ] {
         let (trial, _server) = tried(kind, vec![reply]);
         let said = trial.result.expect_err(why);
-        assert!(said.contains(why), "{kind}: {said}");
+        assert!(said.why.contains(why) && said.remedy.contains(remedy), "{kind}: {said:?}");
     }
     let nobody = try_out(&crm("webhook", "http://127.0.0.1:1/x", ""));
-    assert!(nobody.result.expect_err("nobody").contains("nothing listens at"));
+    assert!(nobody.result.expect_err("nobody").why.contains("nothing listens at"));
 }
 
 #[test]
@@ -83,4 +88,13 @@ fn the_stock_module_is_asked_of_a_call_it_does_not_have_with_and_without_the_sec
     );
     let (trial, _server) = tried("pbxmanager", vec![Reply::new(200, ""), Reply::new(200, "")]);
     assert!(trial.takes_anybody);
+}
+
+#[test]
+fn a_stock_module_without_any_secret_refuses_ours_and_takes_anybody() {
+    let refused = "<Response><Authentication>Failure</Authentication></Response>";
+    let (trial, _server) = tried("pbxmanager", vec![Reply::new(200, refused), Reply::new(200, "")]);
+    assert!(trial.result.is_err() && trial.takes_anybody, "{trial:?}");
+    let (trial, _server) = tried("pbxmanager", vec![Reply::new(200, refused), Reply::new(200, refused)]);
+    assert!(trial.result.is_err() && !trial.takes_anybody, "{trial:?}");
 }

@@ -73,6 +73,60 @@ fn a_listener_hears_the_present_state_and_then_every_change() {
     stage.stop();
 }
 
+/// What a page of the CRM hears: the phones its link names, whichever way the connector writes an extension, and a manager's own mobile.
+#[test]
+fn a_link_names_whose_phones_are_heard() {
+    let _alone = alone();
+    let stage = Stage::new(setup());
+    let mut page = listen(&stage, &signed("&extension=msk%2F101%2C205&phone=%2B79031110101"), "");
+    let mut mobile_only = listen(&stage, &signed("&phone=%2B79031110101"), "");
+    page.event();
+    mobile_only.event();
+    let at = |id: &str, pbx: &str, extension: Option<&str>, phone: Option<&str>| {
+        let mut call = record(id, Status::Ringing);
+        call.pbx = pbx.into();
+        call.extension = extension.map(str::to_owned);
+        call.phone = phone.map(str::to_owned);
+        let started_at = Moment(0);
+        call.recordings.push(Recording { id: "ab".into(), file: "a.wav".into(), started_at, state: None, size: None });
+        call.into()
+    };
+    stage.tell(Happened::Records(vec![
+        at("msk-1.1-1", "msk", Some("102"), None),
+        at("spb-2.1-1", "spb", Some("spb/101"), None),
+        at("msk-3.1-1", "msk", Some("101"), None),
+        at("msk-4.1-1", "msk", Some("msk/101"), None),
+        at("spb-5.1-1", "spb", Some("spb/205"), None),
+        at("msk-6.1-1", "msk", None, Some("89031110102")),
+        at("msk-7.1-1", "msk", None, Some("89031110101")),
+    ]));
+    for id in ["msk-3.1-1", "msk-4.1-1", "spb-5.1-1", "msk-7.1-1"] {
+        let (_, heard) = page.event();
+        assert_eq!(heard["id"].as_str(), Some(id));
+        assert_eq!(heard.get("recordings"), None, "who may hear recordings the CRM decides");
+    }
+    assert_eq!(mobile_only.event().1["id"].as_str(), Some("msk-7.1-1"));
+    stage.stop();
+}
+
+#[test]
+fn a_link_is_good_for_as_long_as_it_says() {
+    let _alone = alone();
+    let stage = Stage::new(setup());
+    let expires = Now::read().wall_ms / 1000 + 2;
+    let link = links::sign(&Secret::new(SECRET), &format!("/api/v1/events?key=vtiger&expires={expires}"));
+    let mut page = listen(&stage, &link, "");
+    let begun = Instant::now();
+    let mut heard = 0;
+    while page.try_event().is_some() {
+        heard += 1;
+        assert!(begun.elapsed() < Duration::from_secs(20), "still heard after {heard} events");
+        stage.tell(Happened::Records(vec![record("msk-1.1-1", Status::Ringing).into()]));
+    }
+    assert!(Now::read().wall_ms / 1000 >= expires, "sent away before its time");
+    stage.stop();
+}
+
 #[test]
 fn nobody_listens_without_a_right() {
     let _alone = alone();

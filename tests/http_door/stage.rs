@@ -374,16 +374,23 @@ impl Client {
 
     /// The next Server-Sent Event: its name and data. Heartbeats are passed over.
     pub fn event(&mut self) -> (String, serde_json::Value) {
+        self.try_event().expect("an event")
+    }
+
+    /// The same; `None` once the other side has closed.
+    pub fn try_event(&mut self) -> Option<(String, serde_json::Value)> {
         loop {
             let mut size = String::new();
-            self.stream.read_line(&mut size).expect("a chunk");
+            if self.stream.read_line(&mut size).expect("a chunk") == 0 {
+                return None;
+            }
             let size = usize::from_str_radix(size.trim(), 16).expect("a size");
             let mut chunk = vec![0; size + 2];
             self.stream.read_exact(&mut chunk).expect("a chunk");
             let text = String::from_utf8(chunk).expect("text");
             let of = |key| text.lines().find_map(|line: &str| line.strip_prefix(key)).map(str::to_owned);
             if let (Some(name), Some(data)) = (of("event: "), of("data: ")) {
-                return (name, serde_json::from_str(&data).expect("JSON"));
+                return Some((name, serde_json::from_str(&data).expect("JSON")));
             }
         }
     }

@@ -297,6 +297,9 @@ pub struct Heartbeat {
     /// Where the CRM and browsers reach us, if they can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
+    /// Origins of pages that may listen to live events here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub event_origins: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The office's own area code, for city numbers written without one.

@@ -20,6 +20,8 @@ pub enum Post {
     Answer(Token, Answer),
     /// A piece for a listener of events.
     Event(Token, Arc<[u8]>),
+    /// A listener is to hear no more.
+    End(Token),
     /// A piece of a source, and what is left of it; `None` if it could not be read.
     Piece(Token, Vec<u8>, Option<Source>),
     Stop,

@@ -68,11 +68,13 @@ class Browser:
                     raise RuntimeError("%s: %s" % (method, answer["error"]))
                 return answer["result"]
 
-    def user(self, session):
-        """A tab of its own with the cookies of a logged-in web session."""
+    def user(self, session, base=None):
+        """A tab of its own with the cookies of a logged-in web session; `base`: by another address of the same vTiger."""
         context = self.ask("Target.createBrowserContext")["browserContextId"]
         target = self.ask("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-        tab = Tab(self, self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"], session.base)
+        tab = Tab(self, self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"], base or session.base)
+        if base:
+            tab.ask("Security.setIgnoreCertificateErrors", ignore=True)
         tab.cookies(session)
         return tab
 

@@ -16,12 +16,14 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from live.doctor import DOCTOR  # noqa: E402
 from live.scenarios import LIVE  # noqa: E402
 from live.stage import Stage  # noqa: E402
+from live.stock import STOCK  # noqa: E402
 
 
 def main():
-    chosen = [one for one in LIVE if not sys.argv[1:] or any(part in one.__name__ for part in sys.argv[1:])]
+    chosen = [one for one in LIVE + DOCTOR + STOCK if not sys.argv[1:] or any(part in one.__name__ for part in sys.argv[1:])]
     passed = failed = 0
     stage = Stage()
     try:
@@ -29,7 +31,8 @@ def main():
             began = time.time()
             name = one.__name__.replace("_", " ")
             try:
-                stage.plain()
+                if not getattr(one, "own_stage", False):
+                    stage.plain()
                 said = one(stage)
                 passed += 1
                 print("ok      %s (%.0f s%s)" % (name, time.time() - began, ", " + said if said else ""), flush=True)

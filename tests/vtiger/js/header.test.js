@@ -7,12 +7,16 @@ const { Page, Element } = require('./page.js');
 const HOSTILE = '"><script>alert(1)</script>';
 const STRINGS = {};
 ['queued', 'agent_ringing', 'customer_ringing', 'done', 'failed', 'refused', 'cancelled', 'forbidden_number', 'INCOMING', 'UNKNOWN_CLIENT', 'HIDDEN_NUMBER', 'ON_LINE',
-	'BAR_PBX', 'BAR_CONNECTOR', 'SINCE', 'SEAT', 'SEAT_NONE', 'DELETED', 'UNREACHABLE_RECORDING'].forEach((key) => { STRINGS['JS_CALLS_' + key] = '<' + key + '>'; });
+	'BAR_PBX', 'BAR_CONNECTOR', 'SINCE', 'SEAT', 'SEAT_NONE', 'DELETED', 'RECORDING', 'UNREACHABLE_RECORDING'].forEach((key) => { STRINGS['JS_CALLS_' + key] = '<' + key + '>'; });
 
 function facts(more) {
 	return Object.assign({ allowed: true, token: 't1', may_call: true, may_take: false, may_create: ['Leads', 'Contacts'], extension: '101', seat: null, pbxs: ['msk'],
 		strings: STRINGS, popup: true }, more);
 }
+
+const LINK = { url: 'http://pbx:8383/api/v1/events?key=v', origins: ['http://crm.example.ru'], extensions: ['msk/101'] };
+const DIRECT = { events: [LINK] };
+const RINGS = { id: 'msk-1.1-1', pbx: 'msk', direction: 'incoming', status: 'ringing', extension: '101', client_number: '+79161234567' };
 
 function page(answers, more) {
 	return new Page(Object.assign({ Boot: { success: true, result: facts(more) }, live: { ringing: [], faults: [] } }, answers));
@@ -216,6 +220,168 @@ const tests = {
 		holder.querySelector('audio').listeners.error[0]();
 		assert.ok(holder.textContent.includes('<DELETED>'), holder.textContent);
 		assert.strictEqual(holder.querySelector('audio'), null);
+	},
+
+	'a page that the connector answers hears from it, and asks the CRM only now and then'() {
+		const one = page({}, DIRECT).load();
+		assert.deepStrictEqual(one.streams.map((stream) => stream.url), [LINK.url]);
+		one.streams[0].say('state', { calls: [] });
+		one.pass(1000);
+		const asked = one.asked('live').length;
+		for (let beats = 0; beats < 6; beats += 1) {
+			one.streams[0].say('beat', {});
+			one.pass(10000);
+		}
+		assert.ok(one.asked('live').length - asked <= 4, String(one.asked('live').length - asked));
+		assert.strictEqual(one.streams.length, 1);
+	},
+
+	'a call shows at once, and gets its name and links when the CRM knows it'() {
+		let ringing = [];
+		const one = page({ live: () => ({ ringing: ringing }) }, DIRECT).load();
+		one.streams[0].say('state', { calls: [] });
+		one.pass(2000);
+		one.streams[0].say('call', RINGS);
+		assert.ok(one.find('.calls-popup').textContent.includes('+79161234567'), 'without any time passing');
+		assert.strictEqual(one.html.querySelectorAll('.calls-create').length, 0, 'nobody knows yet that it is nobody');
+		ringing = [{ call: 7, id: RINGS.id, number: '+79161234567', name: 'Иван', did: '', client: 12, module: 'Contacts' }];
+		one.pass(300);
+		assert.strictEqual(one.html.querySelectorAll('.calls-popup').length, 1);
+		assert.ok(one.find('.calls-popup').textContent.includes('Иван') && one.find('.calls-open-card'));
+		one.streams[0].say('call', Object.assign({}, RINGS, { status: 'no_answer' }));
+		assert.strictEqual(one.find('.calls-popup'), null, 'though the CRM has not heard of the end yet');
+		one.pass(20000);
+		assert.strictEqual(one.find('.calls-popup'), null);
+	},
+
+	'what rings already is seen by a page that opens'() {
+		const one = page({}, DIRECT).load();
+		one.streams[0].say('state', { calls: [RINGS, Object.assign({}, RINGS, { id: 'x-2', status: 'in_progress' })] });
+		assert.strictEqual(one.html.querySelectorAll('.calls-popup').length, 1);
+	},
+
+	'what I dial or who is called from here is no window'() {
+		const one = page({}, DIRECT).load();
+		one.streams[0].say('state', { calls: [] });
+		[{ direction: 'outgoing' }, { click_to_call: true }, { direction: 'internal', from: '101', extension: '102' }, { superseded_by: 'y' }, { extension: 'spb/101' },
+			{ pbx: 'spb' }].forEach((change) => one.streams[0].say('call', Object.assign({}, RINGS, change)));
+		assert.strictEqual(one.find('.calls-popup'), null);
+		one.streams[0].say('call', Object.assign({}, RINGS, { direction: 'internal', from: '102', extension: 'msk/101', client_number: undefined }));
+		assert.ok(one.find('.calls-popup').textContent.includes('102'));
+	},
+
+	'a name from the network is text here, too'() {
+		const one = page({}, DIRECT).load();
+		one.streams[0].say('state', { calls: [Object.assign({}, RINGS, { client_name: HOSTILE, client_number: HOSTILE, did: HOSTILE })] });
+		assert.strictEqual(one.find('.calls-popup-name').text, HOSTILE);
+		assert.strictEqual(one.html.all().filter((element) => element.tag === 'script').length, 0);
+	},
+
+	'a page of another origin, or over https towards http, does not try'() {
+		[['https://crm.example.ru', 'http://pbx:8383/e', ['https://crm.example.ru']], ['http://crm.example.ru', 'http://pbx:8383/e', ['http://other.example.ru']],
+			['http://crm.example.ru', 'http://pbx:8383/e', []]].forEach(([origin, url, origins]) => {
+			const one = page({}, { events: [{ url: url, origins: origins, extensions: ['msk/101'] }] });
+			one.origin = origin;
+			one.load();
+			one.pass(10000);
+			assert.strictEqual(one.streams.length, 0);
+			assert.ok(one.asked('live').length >= 10);
+		});
+		const secure = page({}, { events: [{ url: 'https://pbx/e', origins: ['https://crm.example.ru'], extensions: [] }] });
+		secure.origin = 'https://crm.example.ru';
+		secure.load();
+		assert.strictEqual(secure.streams.length, 1);
+	},
+
+	'a connector that refuses is asked again after a longer and longer pause, and the CRM meanwhile once a second'() {
+		const one = page({}, DIRECT).load();
+		one.streams[0].listeners.error();
+		one.pass(30000);
+		assert.strictEqual(one.streams.length, 1);
+		assert.ok(one.asked('live').length >= 29, String(one.asked('live').length));
+		one.pass(35000);
+		assert.strictEqual(one.streams.length, 2);
+		one.streams[1].listeners.error();
+		one.pass(100000);
+		assert.strictEqual(one.streams.length, 2, 'twice as long');
+		const next = page({}, DIRECT);
+		next.storage = one.storage;
+		next.now = one.now;
+		next.load();
+		assert.strictEqual(next.streams.length, 0, 'the next page would only fail the same way');
+	},
+
+	'an address that answers nothing is given up'() {
+		const one = page({}, DIRECT).load();
+		one.pass(11000);
+		assert.deepStrictEqual([one.streams.length, one.open().length], [1, 0]);
+		assert.ok(one.asked('live').length >= 10, 'and the CRM was asked all the time');
+	},
+
+	'a policy of the page that forbids it is lived with'() {
+		const one = page({}, DIRECT);
+		one.opening = () => { throw new Error('SecurityError'); };
+		one.load();
+		one.pass(5000);
+		assert.ok(one.asked('live').length >= 5);
+	},
+
+	'a stream that ends is opened anew with a fresh link'() {
+		let url = LINK.url;
+		const one = page({ Boot: () => ({ success: true, result: facts({ events: [Object.assign({}, LINK, { url: url })] }) }) }).load();
+		one.streams[0].say('state', { calls: [RINGS] });
+		url = 'http://pbx:8383/api/v1/events?again';
+		one.streams[0].listeners.error();
+		assert.strictEqual(one.find('.calls-popup'), null);
+		one.pass(10);
+		assert.strictEqual(one.open()[0].url, url);
+		one.open()[0].say('state', { calls: [RINGS] });
+		assert.ok(one.find('.calls-popup'));
+	},
+
+	'a stream that says nothing any more, or less than the CRM, is not trusted'() {
+		const silent = page({}, DIRECT).load();
+		silent.streams[0].say('state', { calls: [] });
+		silent.pass(52000);
+		assert.strictEqual(silent.streams[0].closed, true);
+		const deaf = page({ live: () => ({ ringing: [{ call: 7, id: 'msk-2.1-1', number: '1', name: '', did: '', client: 0, module: '' }] }) }, DIRECT).load();
+		deaf.streams[0].say('state', { calls: [] });
+		deaf.pass(16000);
+		assert.ok(deaf.streams[0].closed && deaf.find('.calls-popup'));
+	},
+
+	'a page that nobody sees has no stream'() {
+		const one = page({}, DIRECT).load();
+		one.streams[0].say('state', { calls: [] });
+		one.show(false);
+		one.pass(1000);
+		assert.strictEqual(one.open().length, 0);
+		one.show(true);
+		one.pass(10);
+		assert.strictEqual(one.open().length, 1);
+	},
+
+	'several connectors are heard, or none'() {
+		const one = page({}, { events: [LINK, { url: 'http://two/e', origins: [], extensions: [] }] }).load();
+		assert.strictEqual(one.streams.length, 0);
+		const both = page({}, { events: [LINK, { url: 'http://two/e', origins: LINK.origins, extensions: ['spb/205'] }] }).load();
+		both.streams[0].say('state', { calls: [] });
+		both.pass(5000);
+		assert.ok(both.asked('live').length >= 5, 'one of two is no reason to ask less');
+		both.streams[1].say('state', { calls: [] });
+		both.streams[1].say('call', Object.assign({}, RINGS, { id: 'spb-1.1-1', pbx: 'spb', extension: '205' }));
+		assert.ok(both.find('.calls-popup'));
+	},
+
+	'who sits elsewhere hears another phone'() {
+		let where = 'a';
+		const one = page({ live: (data) => (data.state ? { ringing: [], faults: [], whereabouts: where } : { ringing: [] }),
+			Boot: () => ({ success: true, result: facts({ whereabouts: where, events: [Object.assign({}, LINK, { url: 'http://pbx/' + where })] }) }) }).load();
+		one.streams[0].say('state', { calls: [] });
+		where = 'b';
+		one.pass(5000);
+		assert.strictEqual(one.streams[0].closed, true);
+		assert.strictEqual(one.open()[0].url, 'http://pbx/b');
 	},
 
 	'a closed follow-up is asked for by its record'() {

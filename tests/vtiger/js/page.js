@@ -150,6 +150,11 @@ class Page {
 		this.body = this.html.appendChild(new Element('body'));
 		this.hidden = false;
 		this.captured = [];
+		this.watchers = [];
+		this.streams = [];
+		this.origin = 'http://crm.example.ru';
+		/** What `new EventSource` does with an address before it is given back; may throw. */
+		this.opening = () => { return; };
 		this.storage = {};
 		this.beacons = [];
 	}
@@ -163,7 +168,7 @@ class Page {
 			getElementById: (id) => this.html.querySelector('#' + id),
 			querySelector: (selector) => this.html.querySelector(selector),
 			querySelectorAll: (selector) => this.html.querySelectorAll(selector),
-			addEventListener: (name, listener) => this.captured.push(listener),
+			addEventListener: (name, listener) => (name === 'click' ? this.captured : this.watchers).push(listener),
 			get hidden() {
 				return page.hidden;
 			}
@@ -178,7 +183,31 @@ class Page {
 					this.timers[id - 1].work = null;
 				}
 			},
-			location: { reload: () => { this.reloaded = true; } }
+			location: { reload: () => { this.reloaded = true; }, origin: this.origin, protocol: this.origin.replace(/\/.*/, '') },
+			EventSource: class {
+				constructor(url) {
+					page.opening(url);
+					this.url = url;
+					this.listeners = {};
+					this.closed = false;
+					page.streams.push(this);
+				}
+
+				addEventListener(name, listener) {
+					this.listeners[name] = listener;
+				}
+
+				close() {
+					this.closed = true;
+				}
+
+				/** The connector says something. */
+				say(name, data) {
+					if (!this.closed) {
+						this.listeners[name]({ data: JSON.stringify(data) });
+					}
+				}
+			}
 		};
 		const storage = {
 			getItem: (key) => (key in this.storage ? this.storage[key] : null),
@@ -229,6 +258,17 @@ class Page {
 		const event = { target: element, preventDefault: () => { return; }, stopPropagation: () => { event.stopped = true; } };
 		this.captured.forEach((listener) => listener(event));
 		(element.listeners.click || []).forEach((listener) => listener.call(element, event));
+	}
+
+	/** Whether the user looks at this page. */
+	show(visible) {
+		this.hidden = !visible;
+		this.watchers.forEach((listener) => listener());
+	}
+
+	/** The streams that are open. */
+	open() {
+		return this.streams.filter((stream) => !stream.closed);
 	}
 
 	find(selector) {

@@ -318,7 +318,7 @@ final class ClickTest extends DatabaseCase
         $ring = ['status' => 'ringing', 'extension' => '102', 'client_number' => '89161234567', 'live' => true];
         $this->send(self::call('a', 1, $ring));
         $live = new Live(self::$db, $this->clock);
-        self::assertSame('89161234567', $live->ringing(6)[0]['number']);
+        self::assertSame(['89161234567', 'a-1'], [$live->ringing(6)[0]['number'], $live->ringing(6)[0]['id']]);
         self::assertSame([], $live->ringing(7));
         $this->clock->at += 301;
         self::assertSame([], $live->ringing(6), 'a phone does not ring for five minutes');

@@ -351,6 +351,25 @@ final class RecordsTest extends DatabaseCase
         self::assertSame(['1', '0'], [$marks['late'], $marks['now']], 'what was told of later is marked');
     }
 
+    public function testARecordingIsWhatTheConnectorSaysOfIt(): void
+    {
+        $state = function (array $recordings): array {
+            static $nth = 0;
+            $call = self::call('r' . ++$nth, 1, ['recordings' => $recordings]);
+            $row = self::$db->rows('SELECT recording_link, recording_state FROM vtiger_calls WHERE callsid = ?', [
+                $this->send($call)["r$nth-1"]['crm_id'],
+            ])[0];
+            return [$row['recording_link'], $row['recording_state']];
+        };
+        foreach (['recording', 'ready', 'deleted', 'unavailable'] as $word) {
+            self::assertSame(['a', $word], $state([['id' => 'a', 'state' => $word]]));
+        }
+        self::assertSame(['a', 'ready'], $state([['id' => 'a', 'state' => 'some day']]), 'unknown words may come');
+        self::assertSame(['a', 'ready'], $state([['id' => 'a', 'state' => 'ready'], ['id' => 'b', 'state' => 'recording']]));
+        self::assertSame(['b', 'unavailable'], $state([['id' => 'a', 'state' => 'deleted'], ['id' => 'b', 'state' => 'unavailable']]));
+        self::assertSame([null, 'none'], $state([['id' => 'a', 'state' => 'empty']]));
+    }
+
     private function sounds(): Sounds
     {
         return new Sounds(self::$db, $this->clock, sys_get_temp_dir() . '/calls-test-sounds-' . getmypid());

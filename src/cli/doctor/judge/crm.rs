@@ -21,10 +21,10 @@ pub fn judge(crm: &Crm, facts: &Facts, found: &mut Vec<Finding>) {
         return;
     };
     match &trial.result {
-        Err(why) => say.failure(
+        Err(trouble) => say.failure(
             "reachable",
-            format!("{}: {why}", crm.address),
-            "nothing is lost meanwhile: records wait until it takes them",
+            format!("{}: {}", crm.address, trouble.why),
+            format!("{}; nothing is lost meanwhile: records wait until it takes them", trouble.remedy),
         ),
         Ok(taken) => {
             say.ok("reachable", format!("{} answers and takes our secret", crm.address));

@@ -11,7 +11,7 @@ use crate::cli::host::Dialplan;
 use crate::cli::host::dialplan::{Context, Step};
 use crate::cli::host::endpoints::Endpoint;
 use crate::crm::Kind;
-use crate::crm::trial::{Taken, Trial};
+use crate::crm::trial::{Taken, Trial, Trouble};
 
 /// An office in which everything is well.
 fn well() -> Facts {
@@ -214,7 +214,11 @@ const CASES: [Case; 41] = [
         },
         &[("extensions", Warning), ("extensions", Warning)],
     ),
-    ("the CRM is dead", |f| trial(f).result = Err("no connection".to_owned()), &[("reachable", Failure)]),
+    (
+        "the CRM is dead",
+        |f| trial(f).result = Err(Trouble { why: "no connection".to_owned(), remedy: "start it" }),
+        &[("reachable", Failure)],
+    ),
     ("its clock is ten minutes off", |f| trial(f).clock_ahead_ms = Some(600_000), &[("clock", Failure)]),
     ("its clock is two minutes off", |f| trial(f).clock_ahead_ms = Some(-120_000), &[("clock", Warning)]),
     (

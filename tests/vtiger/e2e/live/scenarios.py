@@ -61,6 +61,134 @@ def who_is_rung_sees_who_calls_and_the_call_is_in_vtiger(stage):
     return "window %.2f s after the phone rang" % took
 
 
+def _origins(stage):
+    """With a connector that answers pages of this vTiger, over http and https."""
+    stage.done_with(stage.service)
+    origins = [url.rstrip("/") for url in (stage.vtiger.url, os.environ.get("VTIGER_HTTPS_URL")) if url]
+    stage.service = stage.serve("direct", {"lab": stage.pbx}, [("live", stage.secret, stage.vtiger.url, "")], origins=origins)
+    stage.reach(True)
+    until("vTiger knows whom it answers", 10, lambda: "event_origins" in stage.vtiger.db.one("SELECT heartbeat FROM vtiger_calls_connector WHERE id = %d" % stage.connector_id))
+
+
+ASKED = "performance.getEntriesByType('resource').filter(one => one.name.includes(%s)).length"
+
+
+def _listening(tab):
+    tab.wait("PinCalls.isListening()", "the page hears from the connector", 10)
+
+
+def _rung(stage, tab, dev=101, shown=ringing):
+    """A client calls; when the window is seen after the phone began to ring."""
+    number = stage.vtiger.fresh_number()
+    phone = stage.pbx.phone(dev, number, ring=0.05)
+    call = stage.pbx.client_calls("+74951234567", number)
+    mine = phone.call()
+    seen = shown(tab)
+    took = seen - mine.times["ringing"] if "ringing" in mine.times else 0
+    assert number in tab.text(".calls-popup"), tab.text(".calls-popup")
+    call.hangup()
+    hung_up = time.time()
+    tab.wait("!document.querySelector('.calls-popup')", "the window is closed", 5)
+    stage.pbx.phones.forget(phone)
+    stage.call_of(number, call_status="missed")
+    return took, time.time() - hung_up
+
+
+@live
+def a_page_the_connector_answers_hears_of_calls_from_it(stage):
+    _origins(stage)
+    tab = stage.page("calls_op1")
+    _listening(tab)
+    time.sleep(3)
+    # The performance clock of a page says how often it asked the CRM.
+    before = tab.run(ASKED % "'live.php'")
+    time.sleep(10)
+    asked = tab.run(ASKED % "'live.php'") - before
+    assert asked <= 1, "%d questions in ten seconds" % asked
+    took = [_rung(stage, tab) for _ in range(3)]
+    assert max(shown for shown, _ in took) < 1.5 and max(closed for _, closed in took) < 1.5, took
+    # The same call as the CRM knows it: its client's name, its links, "create" for a stranger.
+    number = stage.vtiger.fresh_number()
+    contact = stage.vtiger.contact(number, lastname="Прямов" + number[-4:])
+    phone = stage.pbx.phone(101, number, ring=0.05)
+    call = stage.pbx.client_calls("+74951234567", number)
+    phone.call()
+    ringing(tab)
+    tab.wait("!!document.querySelector('.calls-popup .calls-open-card')", "the client's card", 3)
+    assert "Прямов" in tab.text(".calls-popup") and str(contact) in tab.run("document.querySelector('.calls-open-card').href")
+    assert tab.run("document.querySelectorAll('.calls-popup').length") == 1
+    call.hangup()
+    tab.wait("!document.querySelector('.calls-popup')", "the window is closed", 5)
+    stage.pbx.phones.forget(phone)
+    # Somebody else's phone, and an extension that is no longer his.
+    other = stage.pbx.phone(102, None, ring=0.05)
+    call = stage.pbx.client_calls("+7495200102", stage.vtiger.fresh_number())
+    other.call()
+    time.sleep(1)
+    assert not tab.run("!!document.querySelector('.calls-popup')"), "another's phone"
+    call.hangup()
+    stage.pbx.phones.forget(other)
+    return "window %.2f s after the phone rang, closed %.2f s after the end (the slowest of 3); CRM asked %d times in 10 s" % (
+        max(shown for shown, _ in took), max(closed for _, closed in took), asked)
+
+
+@live
+def an_extension_somebody_else_takes_is_heard_no_more(stage):
+    _origins(stage)
+    tab = stage.page("calls_op1")
+    op2 = stage.vtiger.as_user("calls_op2")
+    _listening(tab)
+    try:
+        assert op2.action("Seat", mode="take", pbx="lab", extension="101")["success"]
+        began = time.time()
+        tab.wait(ASKED % "'action=Boot'" + " > 1", "the page asks anew", 40)
+        took = time.time() - began
+        number = stage.vtiger.fresh_number()
+        phone = stage.pbx.phone(101, number, ring=0.05)
+        call = stage.pbx.client_calls("+74951234567", number)
+        phone.call()
+        time.sleep(1.5)
+        assert not tab.run("!!document.querySelector('.calls-popup')"), "the phone is another's today"
+        call.hangup()
+        stage.pbx.phones.forget(phone)
+    finally:
+        op2.action("Seat", mode="leave")
+    return "%.0f s after it was taken" % took
+
+
+@live
+def where_the_connector_cannot_be_heard_the_crm_is_asked(stage):
+    """Closed meanwhile; started anew; forbidden by a policy of the page; https towards http."""
+    _origins(stage)
+    tab = stage.page("calls_op1")
+    _listening(tab)
+    stage.done_with(stage.service)
+    stage.service = stage.serve("undirect", {"lab": stage.pbx}, [("live", stage.secret, stage.vtiger.url, "")])
+    slowest = [_rung(stage, tab)]
+    _origins(stage)
+    tab.run("sessionStorage.clear()")
+    script = tab.ask("Page.addScriptToEvaluateOnNewDocument", source="""new MutationObserver((_, me) => { if (document.head) {
+        const policy = document.createElement('meta'); policy.httpEquiv = 'Content-Security-Policy'; policy.content = "connect-src 'self'";
+        document.head.appendChild(policy); me.disconnect(); } }).observe(document, { childList: true, subtree: true })""")["identifier"]
+    tab.open("index.php?module=Calls&view=List")
+    tab.wait("!!document.querySelector('#calls-seat-link')", "the page")
+    time.sleep(2)
+    assert not tab.run("PinCalls.isListening()") and tab.run("Object.keys(sessionStorage).some(key => key.startsWith('PinCalls.direct'))"), "the policy should have forbidden it"
+    slowest.append(_rung(stage, tab))
+    tab.ask("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
+    https = os.environ.get("VTIGER_HTTPS_URL")
+    if https:
+        secure = stage.vtiger.tab_over("calls_op1", https).open("index.php?module=Calls&view=List")
+        secure.ask("Page.bringToFront")
+        secure.wait("!!document.querySelector('#calls-seat-link')", "the page over https")
+        time.sleep(2)
+        assert not secure.run("PinCalls.isListening()") and not secure.run("Object.keys(sessionStorage).some(key => key.startsWith('PinCalls.direct'))"), \
+            "an https page should not try http"
+        slowest.append(_rung(stage, secure))
+    assert max(shown for shown, _ in slowest) < 1.5, slowest
+    return "window %s s after the phone rang" % ", ".join("%.2f" % shown for shown, _ in slowest)
+
+
 @live
 def a_call_nobody_took_is_missed_and_closed_by_hand(stage):
     number = stage.vtiger.fresh_number()

@@ -19,10 +19,12 @@ FOLDER = LAB / "live"
 
 
 class Service(lab_connector.Connector):
-    """The connector, for as many exchanges and vTigers as are given. `crms`: (key, secret, url, further lines) each."""
+    """The connector, for as many exchanges and vTigers as are given. `crms`: (key, secret, url, further lines) each. `origins`: pages that may
+    listen to its events. `public`: links to recordings are made."""
 
-    def __init__(self, name, exchanges, crms, listens=True):
-        self.name, self.exchanges, self.crms, self.listens = name, exchanges, crms, listens
+    def __init__(self, name, exchanges, crms, listens=True, origins=(), public=False):
+        self.name, self.exchanges, self.crms, self.listens, self.origins = name, exchanges, crms, listens, list(origins)
+        self.public = public
         first = next(iter(exchanges.values()))
         folder = FOLDER / name
         for old in folder.glob("pinconnector.*"):
@@ -31,15 +33,17 @@ class Service(lab_connector.Connector):
 
     def _toml(self, _ami, _sections):
         text = [f'time_zone = "Europe/Moscow"\n[numbers]\nregion = "RU"\n[store]\npath = {json.dumps(str(self.database))}\n'
-                f'[click_to_call]\nring_s = 6\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\npush = true\n',
-                f'[http]\nlisten = {json.dumps([self.http] if self.listens else [])}\n',
+                f'[click_to_call]\nring_s = 6\nper_extension_per_minute = 60\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\npush = true\n',
+                f'[http]\nlisten = {json.dumps([self.http] if self.listens else [])}\nallow_origins = {json.dumps(self.origins)}\n'
+                + (f'public_url = "http://{self.http}"\n' if self.public else ""),
                 f'[agi]\nlisten = ["{self.office.lane.connector}:4573"]\n']
         for name, office in self.exchanges.items():
             host, port = office.asterisk.ami_address
             text.append(f'[[asterisk]]\nname = "{name}"\nhost = "{host}"\nport = {port}\nusername = "pinconnector"\nsecret = "{SECRET}"\n'
                         f'recordings = {json.dumps(str(office.asterisk.recordings))}\n')
         for key, secret, url, more in self.crms:
-            text.append(f'[[crm]]\nname = "{key}"\nkind = "calls"\nurl = "{url}"\nsecret = "{secret}"\n{more}')
+            kind = "" if "kind =" in more else 'kind = "calls"\n'
+            text.append(f'[[crm]]\nname = "{key}"\n{kind}url = "{url}"\nsecret = "{secret}"\n{more}')
         return "\n".join(text)
 
 

@@ -27,10 +27,12 @@ def an_update_keeps_data_filters_and_users_settings(office):
     rows = office.db.rows(counts)
     # What an earlier build did not have yet: a field, a picklist value, an index, a table.
     office.db.run("DELETE FROM vtiger_field WHERE fieldname = 'call_voicemail'; ALTER TABLE vtiger_calls DROP COLUMN call_voicemail; DELETE FROM vtiger_call_reason WHERE call_reason = 'lost';"
-                  "ALTER TABLE vtiger_calls DROP INDEX calls_follow_up; DROP TABLE vtiger_calls_deputy; ALTER TABLE vtiger_calls_timeline DROP COLUMN recordings")
+                  "ALTER TABLE vtiger_calls DROP INDEX calls_follow_up; DROP TABLE vtiger_calls_deputy; ALTER TABLE vtiger_calls_timeline DROP COLUMN recordings; ALTER TABLE vtiger_calls_ringing DROP COLUMN call_id;"
+                  "DELETE FROM vtiger_recording_state WHERE recording_state IN ('recording', 'unavailable')")
     cli(office, "update", zipped)
     assert office.views() == views and office.db.rows(counts) == rows, (rows, office.db.rows(counts))
     assert office.db.one("SELECT COUNT(*) FROM vtiger_call_reason WHERE call_reason = 'lost'") == "1"
+    assert office.db.one("SELECT COUNT(*) FROM vtiger_recording_state WHERE recording_state IN ('recording', 'unavailable')") == "2"
     office.connector.send(dict(record, revision=record["revision"] + 1, voicemail="box"))
     assert office.db.call(crm_id)["call_voicemail"] == "box"
     healthy(office)

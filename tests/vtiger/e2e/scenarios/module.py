@@ -184,10 +184,15 @@ def a_ticket_has_the_calls_that_were_made_from_it(office):
 @scenario
 def the_card_has_the_other_phones_and_the_timeline(office):
     main, main_id = saved(office, status="completed", extension="101", timeline=[
-        {"at": wire_time(time.time()), "step": "enter", "trunk": "trunk-msk", "did": "+74951234531"}, {"at": wire_time(time.time()), "step": "ring", "extension": "101"}])
+        {"at": wire_time(time.time()), "step": "enter", "where": "+74951234531"}, {"at": wire_time(time.time()), "step": "ring", "who": "msk/101"},
+        {"at": wire_time(time.time()), "step": "ring_end", "who": "msk/101", "how": "no_answer", "seconds": 65}, {"at": wire_time(time.time()), "step": "lookup"},
+        {"at": wire_time(time.time()), "step": "transfer", "who": "101", "to": "103", "how": "blind"}, {"at": wire_time(time.time()), "step": "hangup", "how": "client"}])
     _, phone_id = saved(office, conversation=main["conversation"], n=2, status="no_answer", lead=False, extension="102")
     text = office.admin.card(main_id).text
-    assert "record=%d\"" % phone_id in text and "Call came in" in text and "trunk-msk" in text
+    assert "record=%d\"" % phone_id in text
+    steps = re.findall(r"calls-step-name\">([^<]*)</td><td class=\"calls-step-details\">([^<]*)<", text)
+    assert steps == [("Call came in", "+74951234531"), ("Rings", "101"), ("Stopped ringing", "101 · no answer · 1:05"), ("Client looked up", ""),
+                     ("Transferred", "101 → 103 · blind"), ("Hung up", "client")], steps
     text = office.admin.card(phone_id).text
     assert "record=%d\"" % main_id in text and "Main record of this conversation" in text
 
@@ -201,7 +206,7 @@ def durations_are_shown_as_minutes_and_seconds(office):
 
 @scenario
 def everything_is_russian_for_a_russian(office):
-    _, crm_id = saved(office, status="missed", reason="abandoned", direction="incoming", client_number=office.fresh_number(), follow_up="open", timeline=[{"at": wire_time(time.time()), "step": "ring", "extension": "101"}])
+    _, crm_id = saved(office, status="missed", reason="abandoned", direction="incoming", client_number=office.fresh_number(), follow_up="open", timeline=[{"at": wire_time(time.time()), "step": "ring", "who": "101"}])
     user = office.as_user("calls_op2")
     page = user.list_rows(office.views()["All"])[1].text
     for words in ("Звонки", "Направление", "Входящий", "Пропущен", "Пропущенные без перезвона"):

@@ -204,7 +204,7 @@ def a_hostile_name_is_text_on_every_screen(office):
     number = office.fresh_number()
     contact = office.contact(number)
     record, crm_id = saved(office, status="ringing", client_number=HOSTILE[:60], client_name=HOSTILE, extension="101", queue=HOSTILE[:90], menu=HOSTILE, did=HOSTILE[:60],
-                           timeline=[{"at": wire_time(time.time()), "step": HOSTILE, "queue": HOSTILE}], recordings=[{"id": "x", "file": HOSTILE}])
+                           timeline=[{"at": wire_time(time.time()), "step": HOSTILE, "where": HOSTILE, "who": HOSTILE}], recordings=[{"id": "x", "file": HOSTILE}])
     _, in_tab = saved(office, client_number=number, client_name=HOSTILE, trunk=HOSTILE[:90], queue=HOSTILE[:90])
     tab = office.tab("calls_op1")
     tab.ask("Page.bringToFront")

@@ -123,7 +123,7 @@ def a_php_fatal_is_still_an_answer_and_spoils_one_record(office):
 def at_least_150_records_a_second_with_two_senders(office):
     def batches(count):
         return [[call(status="completed", client_number=office.fresh_number(), extension="101", did="+74951234531", talk_seconds=61.5, ring_seconds=3, trunk="t", queue="sales",
-                      timeline=[{"at": wire_time(time.time()), "step": "ring", "extension": "101"}] * 5) for _ in range(50)] for _ in range(count)]
+                      timeline=[{"at": wire_time(time.time()), "step": "ring", "who": "101"}] * 5) for _ in range(50)] for _ in range(count)]
 
     work = [batches(6), batches(6)]
     office.connector.send(*batches(1)[0])

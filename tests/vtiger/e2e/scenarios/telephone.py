@@ -88,6 +88,28 @@ def what_is_gone_or_out_of_reach_is_said_plainly(office):
 
 
 @scenario
+def how_a_recording_stands_is_said_without_a_click(office):
+    office.reach(True)
+    words = {"recording": ("Still being recorded", "Ещё записывается", False), "deleted": ("Deleted on the exchange", "Удалена на станции", False),
+             "unavailable": ("The exchange cannot be reached", "Станция недоступна", True), "ready": ("", "", True)}
+    made = {state: saved(office, recordings=[{"id": "sound1", "file": "x.wav", "state": state}])[1] for state in words}
+    for user, nth in (("calls_op1", 0), ("calls_op2", 1)):
+        page = office.as_user(user).list_rows(office.views()["All"])[1].text
+        for state, crm_id in made.items():
+            card = office.as_user(user).card(crm_id).text
+            row = re.search(r"data-id='%d'.*?</tr>" % crm_id, page, re.S).group(0)
+            for text in (card, row):
+                shown = re.search(r"data-calls-state=\"%s\">([^<]*)<" % state, text)
+                assert (shown.group(1) if shown else "") == words[state][nth], (user, state, shown)
+                assert ("calls-play" in text) == words[state][2], (user, state)
+    answer = office.admin.get("index.php?module=Calls&action=Recording&record=%d" % made["recording"])
+    assert (answer.status, answer.headers["X-Calls-Recording"]) == (409, "recording"), answer.status
+    tab = office.tab("admin")
+    tab.open("index.php?module=Calls&view=Detail&record=%d" % made["unavailable"])
+    assert tab.run("!!document.querySelector('.calls-play')"), "it may be back by now"
+
+
+@scenario
 def the_player_plays_in_list_card_and_tab(office):
     office.reach(True)
     number = office.fresh_number()

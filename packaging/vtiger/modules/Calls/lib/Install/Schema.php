@@ -31,7 +31,7 @@ final class Schema
             . ' created_at INT NOT NULL, PRIMARY KEY (connector_id, recording_id)',
         'vtiger_calls_ringing' => 'crmid INT(19) NOT NULL PRIMARY KEY, userid INT NOT NULL, since INT NOT NULL,'
             . ' number VARCHAR(64) NOT NULL, name VARCHAR(255) NOT NULL, did VARCHAR(64) NOT NULL, client_id INT NOT NULL,'
-            . ' client_module VARCHAR(50) NOT NULL, KEY ringing_user (userid)',
+            . " client_module VARCHAR(50) NOT NULL, call_id VARCHAR(130) NOT NULL DEFAULT '', KEY ringing_user (userid)",
         'vtiger_calls_phone' => 'id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, crmid INT(19) NOT NULL, module VARCHAR(50) NOT NULL,'
             . ' number VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, reversed VARCHAR(40) CHARACTER SET ascii'
             . " COLLATE ascii_bin NOT NULL, tail VARCHAR(20) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',"
@@ -85,6 +85,7 @@ final class Schema
     public const LATER_COLUMNS = [
         ['vtiger_calls_timeline', 'recordings', 'TEXT'],
         ['vtiger_calls_claim', 'term', 'BIGINT NOT NULL DEFAULT 0'],
+        ['vtiger_calls_ringing', 'call_id', "VARCHAR(130) NOT NULL DEFAULT ''"],
     ];
 
     public const BLOCKS = [

@@ -282,7 +282,8 @@ final class CallRecord
                 continue;
             }
             $file = is_string($recording['file'] ?? null) ? mb_substr($recording['file'], 0, 250) : '';
-            $state = ($recording['state'] ?? 'ready') === 'deleted' ? 'deleted' : 'ready';
+            $state = $recording['state'] ?? 'ready';
+            $state = in_array($state, ['recording', 'deleted', 'unavailable'], true) ? $state : 'ready';
             $started = is_string($recording['started_at'] ?? null) ? $recording['started_at'] : '';
             $started = Clock::fromWire($started) === null ? '' : $started;
             $this->recordings[] = ['id' => $id, 'file' => $file, 'state' => $state, 'started_at' => $started];

@@ -116,14 +116,16 @@ class Companions
             return;
         }
         $this->db->execute(
-            'INSERT INTO vtiger_calls_ringing (crmid, userid, since, number, name, did, client_id, client_module)'
-            . ' VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE userid = VALUES(userid), number = VALUES(number),'
-            . ' name = VALUES(name), did = VALUES(did), client_id = VALUES(client_id), client_module = VALUES(client_module)',
+            'INSERT INTO vtiger_calls_ringing (crmid, userid, since, number, name, did, client_id, client_module, call_id)'
+            . ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE userid = VALUES(userid), number = VALUES(number),'
+            . ' name = VALUES(name), did = VALUES(did), client_id = VALUES(client_id), client_module = VALUES(client_module),'
+            . ' call_id = VALUES(call_id)',
             [
                 $crmId, $userId, (int) $this->clock->now(),
                 $call->text('client_number') ?: ($call->direction === 'internal' ? $call->text('from') : ''),
                 $client === null ? $call->text('client_name') : $client->name,
                 $call->text('did'), $client === null ? 0 : $client->crmId, $client === null ? '' : $client->module,
+                $call->id,
             ]
         );
     }

@@ -20,10 +20,10 @@ final class Words
     public const ENDED_BY = ['client', 'us', 'pbx'];
     public const TRANSFERS = ['blind', 'attended'];
     public const SOURCES = ['ami', 'cdr'];
-    public const RECORDING_STATES = ['none', 'ready', 'deleted'];
+    public const RECORDING_STATES = ['none', 'recording', 'ready', 'deleted', 'unavailable'];
     public const STEPS = [
-        'enter', 'greeting', 'menu', 'digits', 'queue', 'ring', 'answer', 'hold', 'unhold', 'transfer', 'park',
-        'retrieve', 'pickup', 'recording', 'voicemail', 'hangup',
+        'enter', 'greeting', 'menu', 'digits', 'queue', 'lookup', 'ring', 'ring_end', 'answer', 'hold', 'unhold', 'transfer',
+        'park', 'retrieve', 'pickup', 'recording', 'voicemail', 'hangup',
     ];
     /** Statuses of a call that is still going on. */
     public const OPEN_STATUSES = ['ringing', 'in_progress'];

@@ -8,6 +8,8 @@ namespace PinCalls\Status;
 
 use PinCalls\Clock;
 use PinCalls\Db;
+use PinCalls\Identity\Seats;
+use PinCalls\Identity\Whereabouts;
 use PinCalls\Settings\Connectors;
 
 final class Live
@@ -41,6 +43,7 @@ final class Live
             $live = new self(MysqliDb::open($dbconfig), $clock);
             $answer = ['ringing' => $live->ringing((int) $claims['user'])];
             if (($_GET['state'] ?? '') === '1') {
+                $answer['whereabouts'] = $live->whereabouts((int) $claims['user']);
                 $answer['faults'] = $live->faults((array) $claims['connectors'], (string) $claims['pbx']);
             }
             echo json_encode($answer, JSON_UNESCAPED_UNICODE | JSON_INVALID_UTF8_SUBSTITUTE);
@@ -55,20 +58,26 @@ final class Live
     {
         $now = (int) $this->clock->now();
         $rows = $this->db->rows(
-            'SELECT crmid, since, number, name, did, client_id, client_module FROM vtiger_calls_ringing WHERE userid = ?',
+            'SELECT crmid, call_id, since, number, name, did, client_id, client_module FROM vtiger_calls_ringing WHERE userid = ?',
             [$userId]
         );
         $ringing = [];
         foreach ($rows as $row) {
             if ($now - (int) $row['since'] <= self::RINGS_SECONDS_AT_MOST) {
                 $ringing[] = [
-                    'call' => (int) $row['crmid'], 'number' => (string) $row['number'], 'name' => (string) $row['name'],
+                    'call' => (int) $row['crmid'], 'id' => (string) $row['call_id'], 'number' => (string) $row['number'],
+                    'name' => (string) $row['name'],
                     'did' => (string) $row['did'], 'client' => (int) $row['client_id'],
                     'module' => (string) $row['client_module'],
                 ];
             }
         }
         return $ringing;
+    }
+
+    public function whereabouts(int $userId): string
+    {
+        return (new Whereabouts($this->db, new Seats($this->db, $this->clock)))->of($userId);
     }
 
     /**

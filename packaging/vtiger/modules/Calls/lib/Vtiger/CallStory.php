@@ -11,12 +11,6 @@ use PinCalls\Record\CallFields;
 
 final class CallStory
 {
-    /** What of a step is worth a place in its line, in this order. */
-    private const DETAILS = [
-        'extension', 'phone', 'by', 'from', 'to', 'queue', 'menu', 'digits', 'voicemail', 'trunk', 'did', 'slot', 'transfer',
-        'cause',
-    ];
-
     private int $crmId;
     private Services $services;
     /** @var array<string, mixed> */
@@ -27,10 +21,10 @@ final class CallStory
         $this->crmId = $crmId;
         $this->services = Services::get();
         $rows = $this->services->db->rows(
-            'SELECT call_conversation, call_connector, is_main FROM vtiger_calls WHERE callsid = ?',
+            'SELECT call_conversation, call_connector, call_pbx, is_main FROM vtiger_calls WHERE callsid = ?',
             [$crmId]
         );
-        $this->call = $rows[0] ?? ['call_conversation' => '', 'call_connector' => 0, 'is_main' => '0'];
+        $this->call = $rows[0] ?? ['call_conversation' => '', 'call_connector' => 0, 'call_pbx' => '', 'is_main' => '0'];
     }
 
     public function isMain(): bool
@@ -52,7 +46,7 @@ final class CallStory
             $steps[] = [
                 'time' => self::localTime($at),
                 'step' => $label === 'STEP_' . $name ? $name : $label,
-                'details' => self::details($step),
+                'details' => $this->details($step),
             ];
         }
         return $steps;
@@ -68,7 +62,7 @@ final class CallStory
             $id = (string) ($recording['id'] ?? '');
             $players[] = [
                 'time' => $at === null ? (string) ($index + 1) : self::localTime($at),
-                'player' => \Calls_Url_UIType::player($this->crmId, $id, true, $index + 1),
+                'player' => \Calls_Url_UIType::player($this->crmId, $id, true, $index + 1, (string) ($recording['state'] ?? '')),
             ];
         }
         return $players;
@@ -113,18 +107,33 @@ final class CallStory
         return $local->format('H:i:s');
     }
 
-    /** @param array<string, mixed> $step */
-    private static function details(array $step): string
+    /**
+     * Who, to whom, where, how and for how long, as far as the step says.
+     *
+     * @param array<string, mixed> $step
+     */
+    private function details(array $step): string
     {
-        $details = [];
-        foreach (self::DETAILS as $name) {
-            $value = $step[$name] ?? null;
-            if (is_scalar($value) && (string) $value !== '') {
-                $text = (string) $value;
-                $isWord = in_array($name, ['by', 'transfer'], true);
-                $details[] = $isWord ? mb_strtolower((string) vtranslate($text, 'Calls')) : $text;
-            }
-        }
-        return implode(' · ', $details);
+        $text = static function (string $name) use ($step): string {
+            return is_scalar($step[$name] ?? null) ? (string) $step[$name] : '';
+        };
+        $who = $this->withoutPbx($text('who'));
+        $to = $this->withoutPbx($text('to'));
+        $how = $text('how') === 'unknown' ? '' : $text('how');
+        $details = [
+            $to === '' ? $who : trim("$who → $to"),
+            // Of a recording it is its file, which tells nobody anything.
+            ($step['step'] ?? '') === 'recording' ? '' : $text('where'),
+            $how === '' ? '' : mb_strtolower((string) vtranslate($how, 'Calls')),
+            CallFields::duration($text('seconds')),
+        ];
+        return implode(' · ', array_filter($details, 'strlen'));
+    }
+
+    /** A connector of several exchanges writes `msk/101`; which exchange it is stands on the card. */
+    private function withoutPbx(string $phone): string
+    {
+        $prefix = $this->call['call_pbx'] . '/';
+        return strncmp($phone, $prefix, strlen($prefix)) === 0 ? substr($phone, strlen($prefix)) : $phone;
     }
 }

@@ -6,6 +6,8 @@ declare(strict_types=1);
 
 namespace PinCalls\Vtiger;
 
+use PinCalls\Identity\Whereabouts;
+use PinCalls\Status\EventLinks;
 use PinCalls\Status\LiveToken;
 
 final class PageBoot
@@ -30,6 +32,7 @@ final class PageBoot
         $extensions = $services->users->extensionsNow($userId);
         $rows = $services->groups->of($services->rights->groupsOf($userId));
         $pbx = $extensions[0]['pbx'] ?? '';
+        $events = new EventLinks($services->connectors, $services->users, $services->links, $services->clock);
         $token = new LiveToken(LiveToken::keyOf((string) vglobal('application_unique_key')));
         return [
             'allowed' => true,
@@ -46,6 +49,8 @@ final class PageBoot
             'pbxs' => (new SeatDesk($services))->pbxs(),
             'strings' => $this->strings(),
             'popup' => (bool) $services->settings->get('popup'),
+            'whereabouts' => (new Whereabouts($services->db, $services->seats))->of($userId),
+            'events' => $services->settings->get('popup') ? $events->of($userId) : [],
         ];
     }
 

@@ -51,6 +51,11 @@ final class RecordingStream
             $this->sendPushed($pushed, $id, $name);
             return;
         }
+        if ($state === 'recording') {
+            // Half of a sound would be taken for the whole.
+            $this->refuse(409, 'recording');
+            return;
+        }
         if ($state === 'deleted') {
             $this->refuse(410, 'deleted');
             return;

@@ -9,7 +9,17 @@
 
 	var BOOT_KEPT_MS = 300000;
 	var POLL_MS = 1000;
-	var STATE_EVERY_POLLS = 30;
+	var STATE_EVERY_MS = 30000;
+	/** While the connector itself tells what rings, the CRM is asked only now and then. */
+	var QUIET_POLL_MS = 15000;
+	/** How soon the CRM is asked who that is; again until it knows the call, or longer than that. */
+	var ENRICH_MS = 250;
+	var ENRICH_WATCHED_MS = 6000;
+	var CONNECT_MS = 10000;
+	/** The connector says that it is there every 20 s. */
+	var SILENT_STREAM_MS = 50000;
+	var DIRECT_PAUSE_MS = 60000;
+	var DIRECT_PAUSE_MAX_MS = 600000;
 	var CLICK_POLL_MS = 1000;
 	var CLICK_WATCHED_MS = 120000;
 	var LIVE_URL = 'modules/Calls/live.php';
@@ -99,8 +109,8 @@
 		jQuery.ajax({ url: url, type: 'HEAD' }).always(function (first, outcome, third) {
 			var xhr = outcome === 'success' ? third : first;
 			var reason = xhr && xhr.getResponseHeader ? xhr.getResponseHeader('X-Calls-Recording') : '';
-			var text = reason === 'deleted' ? say('DELETED') : (reason === 'not_allowed' ? say('not_allowed')
-				: say('UNREACHABLE_RECORDING'));
+			var words = { deleted: say('DELETED'), not_allowed: say('not_allowed'), recording: say('RECORDING') };
+			var text = words[reason] || say('UNREACHABLE_RECORDING');
 			holder.appendChild(make('span', { 'class': 'calls-no-sound', text: ' ' + text }));
 		});
 	}
@@ -258,7 +268,14 @@
 
 	/* Incoming call. ------------------------------------------------------------------------------------------------ */
 
+	/** Shown windows by call. */
 	var windows = {};
+	/** What rings here, as the CRM says it, by call. */
+	var told = {};
+	/** The same as the connector says it, while it is listened to; it knows of a call first, the CRM knows whose it is. */
+	var heard = {};
+	/** Calls that ring here no more by the connector's word; the CRM hears of that a moment later. */
+	var over = {};
 
 	function newRecordUrl(module, ringing) {
 		var url = 'index.php?module=' + module + '&view=Edit&phone=' + encodeURIComponent(ringing.number);
@@ -269,14 +286,15 @@
 	}
 
 	function showRinging(ringing) {
-		var title = ringing.name || (ringing.number ? say('UNKNOWN_CLIENT') : say('HIDDEN_NUMBER'));
+		// Before the CRM knows the call it cannot say that nobody knows the number.
+		var title = ringing.name || (ringing.number ? (ringing.call ? say('UNKNOWN_CLIENT') : ringing.number) : say('HIDDEN_NUMBER'));
 		var links = [];
 		if (ringing.client) {
 			links.push(make('a', {
 				'class': 'btn btn-success btn-xs calls-open-card', text: say('OPEN_CARD'),
 				href: 'index.php?module=' + encodeURIComponent(ringing.module) + '&view=Detail&record=' + ringing.client
 			}));
-		} else if (ringing.number) {
+		} else if (ringing.number && ringing.call) {
 			var labels = { Leads: 'CREATE_LEAD', Contacts: 'CREATE_CONTACT', Accounts: 'CREATE_ACCOUNT' };
 			(boot.may_create || []).forEach(function (module) {
 				links.push(make('a', {
@@ -284,37 +302,221 @@
 				}));
 			});
 		}
-		links.push(make('a', {
-			'class': 'btn btn-default btn-xs', text: say('OPEN_CALL'),
-			href: 'index.php?module=Calls&view=Detail&record=' + ringing.call
-		}));
-		return make('div', { 'class': 'calls-popup', 'data-call': String(ringing.call) }, [
+		if (ringing.call) {
+			links.push(make('a', {
+				'class': 'btn btn-default btn-xs', text: say('OPEN_CALL'),
+				href: 'index.php?module=Calls&view=Detail&record=' + ringing.call
+			}));
+		}
+		var shown = make('div', { 'class': 'calls-popup', 'data-call': String(ringing.call || '') }, [
 			make('div', { 'class': 'calls-popup-head', text: say('INCOMING') }),
 			make('div', { 'class': 'calls-popup-name', text: title }),
 			make('div', { 'class': 'calls-popup-number', text: ringing.number }),
 			ringing.did ? make('div', { 'class': 'calls-popup-did', text: say('ON_LINE') + ' ' + ringing.did }) : null,
 			make('div', { 'class': 'calls-popup-links' }, links),
 			make('button', { type: 'button', 'class': 'close calls-popup-close', text: '\u00D7', click: function () {
-				windows[ringing.call].style.display = 'none';
+				shown.style.display = 'none';
 			} })
 		]);
+		return shown;
 	}
 
-	function showAllRinging(list) {
+	function showAllRinging() {
 		var now = {};
+		Object.keys(heard).forEach(function (key) {
+			now[key] = heard[key];
+		});
+		Object.keys(told).forEach(function (key) {
+			if (!over[key]) {
+				now[key] = told[key];
+			}
+		});
+		Object.keys(now).forEach(function (key) {
+			var known = windows[key];
+			if (known && (known.ringing.call || !now[key].call)) {
+				return;
+			}
+			var element = showRinging(now[key]);
+			if (known) {
+				element.style.display = known.element.style.display;
+				document.body.replaceChild(element, known.element);
+			} else {
+				document.body.appendChild(element);
+			}
+			windows[key] = { element: element, ringing: now[key] };
+		});
+		Object.keys(windows).forEach(function (key) {
+			if (!now[key]) {
+				document.body.removeChild(windows[key].element);
+				delete windows[key];
+			}
+		});
+	}
+
+	/** What the CRM says rings here. */
+	function tell(list) {
+		told = {};
 		list.forEach(function (ringing) {
-			now[ringing.call] = true;
-			if (!windows[ringing.call]) {
-				windows[ringing.call] = showRinging(ringing);
-				document.body.appendChild(windows[ringing.call]);
+			told[ringing.id || 'crm-' + ringing.call] = ringing;
+		});
+		Object.keys(over).forEach(function (key) {
+			if (!told[key]) {
+				delete over[key];
 			}
 		});
-		Object.keys(windows).forEach(function (id) {
-			if (!now[id]) {
-				document.body.removeChild(windows[id]);
-				delete windows[id];
-			}
+		var unheard = Object.keys(told).some(function (key) {
+			return !heard[key] && !over[key];
 		});
+		if (unheard && isListening()) {
+			// The connector always knows first: this stream is dead, or not all that rings here goes through it.
+			stopListening();
+			pauseDirect();
+		}
+		showAllRinging();
+	}
+
+	/* Incoming calls, directly from the connector, where the page may ask it. What is missed so the polling finds. -------- */
+
+	var streams = [];
+
+	function isListening() {
+		return streams.length > 0 && streams.every(function (stream) {
+			return stream.ready;
+		});
+	}
+
+	function stopListening() {
+		streams.forEach(function (stream) {
+			window.clearTimeout(stream.timer);
+			stream.source.close();
+		});
+		streams = [];
+		heard = {};
+		over = {};
+	}
+
+	function pauseKey() {
+		return 'PinCalls.direct.' + bootKey();
+	}
+
+	/** The next try is after a pause, twice as long each time; kept for the next page, which would only fail the same way. */
+	function pauseDirect() {
+		try {
+			var last = JSON.parse(sessionStorage.getItem(pauseKey())) || {};
+			var ms = Math.min(last.ms ? last.ms * 2 : DIRECT_PAUSE_MS, DIRECT_PAUSE_MAX_MS);
+			sessionStorage.setItem(pauseKey(), JSON.stringify({ ms: ms, until: Date.now() + ms }));
+		} catch (refused) {
+			boot.events = [];
+		}
+	}
+
+	function isPaused() {
+		try {
+			return Date.now() < (JSON.parse(sessionStorage.getItem(pauseKey())) || { until: 0 }).until;
+		} catch (refused) {
+			return true;
+		}
+	}
+
+	/** A page over https may not ask over http, and the connector answers pages of the origins it was told of only. */
+	function mayAsk(link) {
+		return typeof window.EventSource !== 'undefined' && link.origins.indexOf(window.location.origin) >= 0
+			&& (window.location.protocol !== 'https:' || link.url.indexOf('https://') === 0);
+	}
+
+	function isMine(record, link) {
+		var extension = String(record.extension || '').replace(/^.*\//, '');
+		return extension === '' ? record.direction !== 'internal' && Boolean(record.phone)
+			: link.extensions.indexOf(record.pbx + '/' + extension) >= 0;
+	}
+
+	function hear(record, link) {
+		var rings = record.status === 'ringing' && !record.superseded_by && !record.click_to_call && record.direction !== 'outgoing'
+			&& isMine(record, link);
+		if (!rings) {
+			if (heard[record.id] || told[record.id]) {
+				over[record.id] = true;
+			}
+			delete heard[record.id];
+		} else {
+			delete over[record.id];
+			if (!heard[record.id]) {
+				pollIn(ENRICH_MS);
+			}
+			heard[record.id] = heard[record.id] || {
+				id: record.id, call: 0, client: 0, module: '', since: Date.now(), name: record.client_name || '', did: record.did || '',
+				number: record.client_number || (record.direction === 'internal' ? record.from || '' : '')
+			};
+		}
+	}
+
+	function openStream(link) {
+		var stream = { ready: false, timer: 0, source: new window.EventSource(link.url) };
+		function failed() {
+			if (streams.indexOf(stream) < 0) {
+				return;
+			}
+			var wasReady = stream.ready;
+			stopListening();
+			showAllRinging();
+			if (wasReady) {
+				// Its time was over, or the connector was started anew: with a fresh link at once.
+				renewBoot();
+			} else {
+				pauseDirect();
+				pollIn(POLL_MS);
+			}
+		}
+		function alive(ms) {
+			window.clearTimeout(stream.timer);
+			stream.timer = window.setTimeout(failed, ms);
+		}
+		function on(name, work) {
+			stream.source.addEventListener(name, function (event) {
+				if (streams.indexOf(stream) < 0) {
+					return;
+				}
+				alive(SILENT_STREAM_MS);
+				work(JSON.parse(event.data));
+			});
+		}
+		on('state', function (state) {
+			stream.ready = true;
+			try {
+				sessionStorage.removeItem(pauseKey());
+			} catch (refused) {
+				// Without storage there was no pause either.
+			}
+			(state.calls || []).forEach(function (record) {
+				hear(record, link);
+			});
+			showAllRinging();
+		});
+		on('call', function (record) {
+			hear(record, link);
+			showAllRinging();
+		});
+		on('beat', function () {
+			return;
+		});
+		stream.source.addEventListener('error', failed);
+		alive(CONNECT_MS);
+		streams.push(stream);
+	}
+
+	/** Listens to every connector that may ring this user, or to none: half of them would be no reason to ask the CRM less often. */
+	function listen() {
+		var links = boot.events || [];
+		if (streams.length || !links.length || !boot.popup || !links.every(mayAsk) || isPaused()) {
+			return;
+		}
+		try {
+			links.forEach(openStream);
+		} catch (refused) {
+			// A policy of the page (CSP) may say no at once.
+			stopListening();
+			pauseDirect();
+		}
 	}
 
 	/* The bar. ------------------------------------------------------------------------------------------------------ */
@@ -341,38 +543,68 @@
 
 	/* Polling. ------------------------------------------------------------------------------------------------------ */
 
-	var polls = 0;
+	var pollTimer = 0;
+	var stateAt = 0;
+
+	function pollIn(ms) {
+		window.clearTimeout(pollTimer);
+		pollTimer = window.setTimeout(poll, ms);
+	}
+
+	function renewBoot() {
+		forgetBoot();
+		loadBoot(function (facts) {
+			boot = facts;
+			stopListening();
+			if (boot.allowed) {
+				pollIn(0);
+			}
+		});
+	}
+
+	/** Until the next question: while a call is heard of that the CRM does not know yet, not long. */
+	function pause() {
+		var unknown = Object.keys(heard).some(function (key) {
+			return !told[key] && Date.now() - heard[key].since < ENRICH_WATCHED_MS;
+		});
+		return unknown ? ENRICH_MS : (isListening() ? QUIET_POLL_MS : POLL_MS);
+	}
 
 	function poll() {
 		if (document.hidden) {
-			window.setTimeout(poll, POLL_MS);
+			// A browser opens few streams to one address, all its tabs together: those that nobody sees have none.
+			stopListening();
+			pollIn(POLL_MS);
 			return;
 		}
-		var withState = polls % STATE_EVERY_POLLS === 0;
-		polls += 1;
+		listen();
+		// While the connector is heard, each of the few questions asks whether the phone is still his, too.
+		var withState = isListening() || Date.now() - stateAt >= STATE_EVERY_MS;
+		if (withState) {
+			stateAt = Date.now();
+		}
 		jQuery.ajax({
 			// In a header: an address ends in the web server's log.
 			url: LIVE_URL, dataType: 'json', timeout: 5000, headers: { 'X-Calls-Token': boot.token }, data: withState ? { state: 1 } : {}
 		}).done(function (answer) {
 			if (boot.popup) {
-				showAllRinging(answer.ringing || []);
+				tell(answer.ringing || []);
 			}
 			if (withState) {
 				showFaults(answer.faults || []);
 			}
-			window.setTimeout(poll, POLL_MS);
-		}).fail(function (xhr) {
-			if (xhr.status === 401) {
-				forgetBoot();
-				loadBoot(function (facts) {
-					boot = facts;
-					if (boot.allowed) {
-						window.setTimeout(poll, POLL_MS);
-					}
-				});
+			if (answer.whereabouts && answer.whereabouts !== boot.whereabouts) {
+				// He sits elsewhere, or somebody sits here: what rings for him is another phone now.
+				renewBoot();
 				return;
 			}
-			window.setTimeout(poll, POLL_MS * 10);
+			pollIn(pause());
+		}).fail(function (xhr) {
+			if (xhr.status === 401) {
+				renewBoot();
+				return;
+			}
+			pollIn(POLL_MS * 10);
 		});
 	}
 
@@ -385,7 +617,7 @@
 	function seatTaken(result) {
 		boot.seat = result.seat;
 		boot.extension = result.seat ? result.seat.extension : '';
-		forgetBoot();
+		renewBoot();
 		var link = document.getElementById('calls-seat-link');
 		if (link) {
 			link.textContent = seatText();
@@ -508,7 +740,7 @@
 		markPhones(document);
 	}
 
-	window.PinCalls = { call: call, closeFollowUp: closeFollowUp, askSeat: askSeat };
+	window.PinCalls = { call: call, closeFollowUp: closeFollowUp, askSeat: askSeat, isListening: isListening };
 
 	jQuery(function () {
 		if (typeof _USERMETA === 'undefined' && !document.getElementById('page')) {
@@ -537,6 +769,9 @@
 			takeOverPhoneLinks();
 			watchPage();
 			offerSeat();
+			document.addEventListener('visibilitychange', function () {
+				pollIn(0);
+			});
 			poll();
 		});
 	});
