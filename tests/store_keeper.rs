@@ -493,7 +493,13 @@ fn who_follows_sends_nothing_and_takes_over_what_the_other_had_not_delivered() {
 
     // The fourth was over before this one was started.
     let undelivered = ["pbx-2.1", "pbx-4.1"].map(|n| ("crm".to_owned(), record(n, 1, at - 5)));
-    let inheritance = Inheritance { undelivered: undelivered.to_vec(), delivered_before_ms: Some(last_word_ms) };
+    let inheritance = Inheritance {
+        undelivered: undelivered.to_vec(),
+        delivered_before_ms: Some(last_word_ms),
+        // What was going on is our own word.
+        open: ["pbx-2.1".to_owned()].into(),
+        over: Vec::new(),
+    };
     let (answer, answers) = bounded(1);
     let order = Order::Inherit { inheritance: Box::new(inheritance), answer };
     desk.keeper.inputs.send(Input::Order(order)).unwrap();
