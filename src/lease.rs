@@ -97,8 +97,9 @@ impl Lease {
     /// Until when (by this lease's clock) what is not among the holder's undelivered records was delivered by him; `None` if
     /// that was never heard.
     pub fn caught_up_ms(&self) -> Option<u64> {
-        // What he wrote down at that moment he had renewed up to one period before.
-        self.caught_up_ms.map(|at| at.saturating_sub(2 * RENEW_MS))
+        // The lease names him, and what he said with his last renewal, until it runs out: he may have been dead that long. And what he
+        // said then he had looked at one period before, at most.
+        self.caught_up_ms.map(|at| at.saturating_sub(LEASE_MS + RENEW_MS))
     }
 
     /// When [`Lease::tick`] has something to say, at the latest.
@@ -301,9 +302,9 @@ mod tests {
         assert_eq!(lease.caught_up_ms(), None);
         lease.answered(10_000, 10_010, refused());
         lease.answered(12_000, 12_010, Answer::Refused { holder: "b".to_owned(), term: 1, caught_up: false });
-        assert_eq!(lease.caught_up_ms(), Some(6_000));
+        assert_eq!(lease.caught_up_ms(), Some(2_000), "he may have died right after 4,000");
         assert_eq!(lease.answered(18_000, 18_010, granted(2)), Some(Turn::Took { term: 2 }));
-        assert_eq!(lease.caught_up_ms(), Some(6_000));
+        assert_eq!(lease.caught_up_ms(), Some(2_000));
     }
 
     #[test]

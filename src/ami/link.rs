@@ -383,7 +383,7 @@ impl Link {
     }
 
     fn hear(&self, heard: Heard) -> Result<(), End> {
-        let from = FromPbx { pbx: self.settings.pbx, at: Now::read(), heard: vec![heard] };
+        let from = FromPbx { pbx: self.settings.pbx, at: Now::read(), ahead_ms: None, heard: vec![heard] };
         self.heard.send(from).map_err(|_| End::Stopped)
     }
 

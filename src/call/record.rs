@@ -394,6 +394,12 @@ impl Record {
         previous.saturating_add(1).max(u64::try_from(wall_ms).unwrap_or(0))
     }
 
+    /// It was begun by a connector that had not heard how its conversation began.
+    pub fn began_in_mid_call(&self) -> bool {
+        let n = self.id.rsplit('-').next().and_then(|n| n.parse::<u32>().ok());
+        n.is_some_and(|n| n >= super::resync::FIRST_N_MID_WAY)
+    }
+
     /// Applies `amendment`; false if that changed nothing. The revision grows if it did.
     pub fn amend(&mut self, amendment: &Amendment, wall_ms: i64) -> bool {
         let before = self.clone();

@@ -16,8 +16,9 @@ use super::rules::{RecordKind, Rules};
 /// The parts of one conversation's hang-up come within this time.
 const TOGETHER_MS: i64 = 1_000;
 
-/// The records of `conversation` that differ from what was published, with new revisions; remembers them as published.
-pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Arc<Record>> {
+/// The records of `conversation` that differ from what was published (`anew`: all of them), with new revisions; remembers them as
+/// published.
+pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64, anew: bool) -> Vec<Arc<Record>> {
     let records = rules.discretion.apply(records(conversation, rules));
     let lead = records.iter().find(|r| r.lead).or(records.first()).map(|r| r.id.clone());
     let mut changed = Vec::new();
@@ -25,7 +26,7 @@ pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64)
         match conversation.published.iter_mut().find(|p| p.id == record.id) {
             Some(published) => {
                 record.revision = published.revision;
-                if **published != record {
+                if anew || **published != record {
                     record.revision = Record::next_revision(published.revision, wall);
                     *published = Arc::new(record);
                     changed.push(Arc::clone(published));

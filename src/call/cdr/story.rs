@@ -117,7 +117,7 @@ impl<'a> Telling<'a> {
         if self.conversation.direction.is_none() && !self.refused_number() {
             return Vec::new();
         }
-        let changed = render::changed(&mut self.conversation, self.reading.rules, wall_ms);
+        let changed = render::changed(&mut self.conversation, self.reading.rules, wall_ms, false);
         let mut records: Vec<Record> = changed.into_iter().map(Arc::unwrap_or_clone).collect();
         for record in &mut records {
             record.source = Source::Cdr;

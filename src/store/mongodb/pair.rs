@@ -4,7 +4,7 @@
 //! `relay`: `{_id: {lease, kind, ...}, body | state}`, a document for each record that waits for a CRM and for each open
 //! conversation of the active one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +13,17 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
+use mongodb::options::{ReadPreference, SelectionCriteria};
 use mongodb::sync::Database;
 
 use super::fault::Fault;
 use super::{Connection, millis};
+use crate::call::Conversation;
 use crate::clock::boot_ms;
 use crate::lease::{Answer, LEASE_MS, Pass};
 use crate::store::Reader;
 use crate::store::relay::{Left, RelayChange, Relayed};
+use crate::store::rows::LastWord;
 use crate::store::settings::MongodbSettings;
 use crate::store::sqlite::relayed::Waiting;
 
@@ -30,6 +33,8 @@ const LEASE_ANSWER: Duration = Duration::from_millis(1_000);
 const RELAY_ANSWER: Duration = Duration::from_secs(10);
 /// Documents in one command.
 const BATCH: usize = 500;
+/// A conversation that was joined into one that was joined into another one, and so on.
+const JOINS_MAX: usize = 8;
 /// The wait after MongoDB did not take something.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -124,12 +129,66 @@ impl LeaseDocument {
     /// # Errors
     /// If MongoDB cannot be read, in words.
     pub fn left(&mut self) -> Result<Left, String> {
+        self.relayed(doc! { "_id.lease": &self.place.lease })
+    }
+
+    /// What goes on by the word of the active connector.
+    ///
+    /// # Errors
+    /// If MongoDB cannot be read, in words.
+    pub fn open(&mut self) -> Result<Vec<Conversation>, String> {
+        Ok(self.relayed(doc! { "_id.lease": &self.place.lease, "_id.kind": "open" })?.open)
+    }
+
+    /// What the common history has of these conversations; those it does not have are left out.
+    ///
+    /// # Errors
+    /// If MongoDB cannot be read, in words.
+    pub fn written(&mut self, conversations: &[String]) -> Result<Vec<LastWord>, String> {
+        let place = self.place.clone();
+        let database = connected(&mut self.connection, &place.settings)?;
+        let history = database.collection::<Document>(&place.settings.collection);
+        let mut words: HashMap<String, LastWord> = HashMap::new();
+        // Each with the names it had before it was joined into another one.
+        let mut wanted: Vec<(String, Vec<String>)> = conversations.iter().map(|id| (id.clone(), Vec::new())).collect();
+        for _ in 0..JOINS_MAX {
+            let mut next = Vec::new();
+            for slice in wanted.chunks(BATCH) {
+                let ids: Vec<&str> = slice.iter().map(|(id, _)| id.as_str()).collect();
+                let found = history.find(doc! { "_id": { "$in": ids } }).selection_criteria(newest());
+                let mut trees = HashMap::new();
+                for tree in found.max_time(RELAY_ANSWER).run().map_err(in_words)? {
+                    let tree = tree.map_err(in_words)?;
+                    trees.insert(tree.get_str("_id").unwrap_or_default().to_owned(), tree);
+                }
+                for (id, names) in slice {
+                    let Some(tree) = trees.get(id) else { continue };
+                    if let Ok(into) = tree.get_str("joined_into") {
+                        next.push((into.to_owned(), names.iter().chain([id]).cloned().collect()));
+                        continue;
+                    }
+                    let calls = super::tree::calls(tree)?;
+                    let word = words.entry(id.clone()).or_insert_with(|| LastWord {
+                        conversation: id.clone(),
+                        joined: Vec::new(),
+                        calls,
+                    });
+                    word.joined.extend(names.iter().cloned());
+                }
+            }
+            wanted = next;
+        }
+        Ok(words.into_values().collect())
+    }
+
+    fn relayed(&mut self, filter: Document) -> Result<Left, String> {
         let place = self.place.clone();
         let database = connected(&mut self.connection, &place.settings)?;
         let mut left = Left::default();
         let found = database
             .collection::<Document>("relay")
-            .find(doc! { "_id.lease": &place.lease })
+            .find(filter)
+            .selection_criteria(newest())
             .max_time(RELAY_ANSWER)
             .run()
             .map_err(in_words)?;
@@ -157,6 +216,11 @@ impl LeaseDocument {
         }
         Ok(left)
     }
+}
+
+/// Whatever the URI says of reading: what the other one wrote last is on the primary.
+fn newest() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::Database;
+use super::history::Hand;
 use crate::call::Record;
 use crate::outbox::Delivery;
 use crate::store::error::StoreError;
@@ -71,7 +72,7 @@ impl Database {
             return Ok(false);
         }
         // Whatever the core knows of it, it knows less.
-        self.write(record, stored.as_ref(), weigh(record) as i64, true)?;
+        self.write(record, stored.as_ref(), weigh(record) as i64, Hand::Amended)?;
         self.connection
             .prepare_cached(
                 "UPDATE record SET open = 0 WHERE id = ?1 AND open = 1
