@@ -45,10 +45,10 @@ fn write(path: &Path, seconds: impl Iterator<Item = i64>) {
 /// As `gzip` would: one member, with the file's name in its head.
 fn compress(path: &Path) -> PathBuf {
     let bytes = std::fs::read(path).expect("there");
-    let mut packed = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
-    packed.extend_from_slice(b"Master.csv.2\0");
-    packed.extend(miniz_oxide::deflate::compress_to_vec(&bytes, 6));
-    packed.extend([0; 8]);
+    let named = flate2::GzBuilder::new().filename("Master.csv.2");
+    let mut packed = named.write(Vec::new(), flate2::Compression::default());
+    packed.write_all(&bytes).expect("memory");
+    let packed = packed.finish().expect("memory");
     let to = path.with_extension("2.gz");
     std::fs::write(&to, packed).expect("written");
     std::fs::remove_file(path).expect("removed");
