@@ -1,6 +1,6 @@
 //! What two connectors for one exchange share in MongoDB: the lease, and what the active one has not delivered yet.
 //!
-//! Collection `lease`: `{_id: name, holder, term, expires, caught_up}`; only the server's clock (`$$NOW`) is looked at. Collection
+//! Collection `lease`: `{_id: name, holder, term, expires, left, caught_up}`; only the server's clock (`$$NOW`) is looked at. Collection
 //! `relay`: `{_id: {lease, kind, ...}, term, body | state}`, a document for each record that waits for a CRM and for each open
 //! conversation of the active one; and one of kind `whole`, whose term says that everything of that term's holder is there.
 //!
@@ -86,7 +86,12 @@ impl LeaseDocument {
         let command = doc! {
             "findAndModify": "lease",
             "query": { "_id": &place.lease },
-            "update": [{ "$set": { "taken": { "$or": [ours, free] } } }, { "$set": set }, { "$unset": "taken" }],
+            "update": [
+                { "$set": { "taken": { "$or": [ours, free] } } },
+                { "$set": set },
+                { "$set": { "left": { "$subtract": ["$expires", "$$NOW"] } } },
+                { "$unset": "taken" },
+            ],
             "upsert": true,
             "new": true,
             "maxTimeMS": millis(LEASE_ANSWER),
@@ -105,6 +110,7 @@ impl LeaseDocument {
             holder: holder.split('#').next().unwrap_or_default().to_owned(),
             term: term(lease),
             caught_up: lease.get_bool("caught_up").unwrap_or(false),
+            left_ms: number(lease, "left"),
         })
     }
 
@@ -232,10 +238,15 @@ fn in_words(error: mongodb::error::Error) -> String {
     Fault::of(&error).into_text()
 }
 
-fn term(lease: &Document) -> u64 {
-    match lease.get("term") {
-        Some(Bson::Int64(term)) => u64::try_from(*term).unwrap_or(0),
-        Some(Bson::Int32(term)) => u64::try_from(*term).unwrap_or(0),
+fn term(document: &Document) -> u64 {
+    number(document, "term")
+}
+
+/// 0 for what is missing, and for what is below.
+fn number(document: &Document, key: &str) -> u64 {
+    match document.get(key) {
+        Some(Bson::Int64(number)) => u64::try_from(*number).unwrap_or(0),
+        Some(Bson::Int32(number)) => u64::try_from(*number).unwrap_or(0),
         _ => 0,
     }
 }
