@@ -363,7 +363,12 @@ mod mongodb {
 
     impl Shared for InMongodb {
         fn ask(&mut self, caught_up: bool) -> Answer {
-            self.document.ask(caught_up)
+            let answer = self.document.ask(caught_up);
+            if matches!(answer, Answer::Refused { .. }) {
+                // What was there of ours says nothing once it is our turn again.
+                self.caught_up.store(false, Ordering::SeqCst);
+            }
+            answer
         }
 
         fn release(&mut self) {

@@ -1,8 +1,11 @@
 //! What two connectors for one exchange share in MongoDB: the lease, and what the active one has not delivered yet.
 //!
-//! Collection `lease`: `{_id: name, holder, term, expires, caught_up}`; only the server's clock (`$$NOW`) is looked at. Collection
-//! `relay`: `{_id: {lease, kind, ...}, body | state}`, a document for each record that waits for a CRM and for each open
-//! conversation of the active one.
+//! Collection `lease`: `{_id: name, holder, term, expires, left, caught_up}`; only the server's clock (`$$NOW`) is looked at. Collection
+//! `relay`: `{_id: {lease, kind, ...}, term, body | state}`, a document for each record that waits for a CRM and for each open
+//! conversation of the active one; and one of kind `whole`, whose term says that everything of that term's holder is there.
+//!
+//! What a holder had on its way when it lost the lease may arrive long after (a line that was cut and is mended). It changes
+//! nothing of a younger term, and what it brings anew is older than the document `whole` and nobody's.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -83,7 +86,12 @@ impl LeaseDocument {
         let command = doc! {
             "findAndModify": "lease",
             "query": { "_id": &place.lease },
-            "update": [{ "$set": { "taken": { "$or": [ours, free] } } }, { "$set": set }, { "$unset": "taken" }],
+            "update": [
+                { "$set": { "taken": { "$or": [ours, free] } } },
+                { "$set": set },
+                { "$set": { "left": { "$subtract": ["$expires", "$$NOW"] } } },
+                { "$unset": "taken" },
+            ],
             "upsert": true,
             "new": true,
             "maxTimeMS": millis(LEASE_ANSWER),
@@ -102,6 +110,7 @@ impl LeaseDocument {
             holder: holder.split('#').next().unwrap_or_default().to_owned(),
             term: term(lease),
             caught_up: lease.get_bool("caught_up").unwrap_or(false),
+            left_ms: number(lease, "left"),
         })
     }
 
@@ -185,15 +194,16 @@ impl LeaseDocument {
         let place = self.place.clone();
         let database = connected(&mut self.connection, &place.settings)?;
         let mut left = Left::default();
-        let found = database
-            .collection::<Document>("relay")
-            .find(filter)
-            .selection_criteria(newest())
-            .max_time(RELAY_ANSWER)
-            .run()
-            .map_err(in_words)?;
+        let relay = database.collection::<Document>("relay");
+        let whole =
+            relay.find_one(doc! { "_id": whole_id(&place) }).selection_criteria(newest()).max_time(RELAY_ANSWER);
+        let since = whole.run().map_err(in_words)?.map_or(0, |whole| term(&whole));
+        let found = relay.find(filter).selection_criteria(newest()).max_time(RELAY_ANSWER).run().map_err(in_words)?;
         for document in found {
             let document = document.map_err(in_words)?;
+            if term(&document) < since {
+                continue;
+            }
             let id = document.get_document("_id").map_err(|error| error.to_string())?;
             match (document.get_str("body"), document.get_binary_generic("state")) {
                 (Ok(body), _) => {
@@ -228,10 +238,15 @@ fn in_words(error: mongodb::error::Error) -> String {
     Fault::of(&error).into_text()
 }
 
-fn term(lease: &Document) -> u64 {
-    match lease.get("term") {
-        Some(Bson::Int64(term)) => u64::try_from(*term).unwrap_or(0),
-        Some(Bson::Int32(term)) => u64::try_from(*term).unwrap_or(0),
+fn term(document: &Document) -> u64 {
+    number(document, "term")
+}
+
+/// 0 for what is missing, and for what is below.
+fn number(document: &Document, key: &str) -> u64 {
+    match document.get(key) {
+        Some(Bson::Int64(number)) => u64::try_from(*number).unwrap_or(0),
+        Some(Bson::Int32(number)) => u64::try_from(*number).unwrap_or(0),
         _ => 0,
     }
 }
@@ -249,6 +264,8 @@ pub fn relay(place: &Place, relayed: &Relayed, database: &Path, pass: &Pass, cau
     let mut connection = None;
     let mut changes = HashSet::new();
     let mut failing = false;
+    // The term in which everything was written last.
+    let mut whole = None;
     loop {
         let next = if failing {
             relayed.changes.recv_timeout(RETRY)
@@ -264,20 +281,24 @@ pub fn relay(place: &Place, relayed: &Relayed, database: &Path, pass: &Pass, cau
             Err(RecvTimeoutError::Disconnected) => return,
         }
         relayed.gather(&mut changes);
-        if pass.term(boot_ms()).is_none() {
+        let Some(term) = pass.term(boot_ms()) else {
             // The other one writes. When it is our turn again, everything is written.
             changes.clear();
             failing = false;
             continue;
-        }
-        match write(&mut connection, place, database, &changes) {
+        };
+        match write(&mut connection, place, database, term, &changes) {
             Ok(()) => {
                 if failing {
                     log::info!("the other connector can take over again");
                 }
                 failing = false;
+                if changes.contains(&RelayChange::Everything) {
+                    whole = Some(term);
+                }
                 changes.clear();
-                if relayed.changes.is_empty() {
+                // Before that it is only what has changed since the lease became ours.
+                if relayed.changes.is_empty() && whole == Some(term) {
                     caught_up.store(true, Ordering::SeqCst);
                 }
             }
@@ -297,12 +318,14 @@ fn write(
     connection: &mut Option<Connection>,
     place: &Place,
     database: &Path,
+    term: u64,
     changes: &HashSet<RelayChange>,
 ) -> Result<(), String> {
+    let term = i64::try_from(term).unwrap_or(i64::MAX);
     let reader = Reader::open(database).map_err(|error| error.to_string())?;
     let shared = connected(connection, &place.settings)?;
     if changes.contains(&RelayChange::Everything) {
-        return write_everything(shared, place, &reader);
+        return write_everything(shared, place, term, &reader);
     }
     let (mut updates, mut deletes) = (Vec::new(), Vec::new());
     for change in changes {
@@ -322,17 +345,18 @@ fn write(
             RelayChange::Everything => {}
         }
     }
-    store(shared, updates)?;
-    remove(shared, deletes)
+    store(shared, term, updates)?;
+    remove(shared, term, deletes)
 }
 
 /// Makes the relay what we have, whatever was in it.
-fn write_everything(shared: &Database, place: &Place, reader: &Reader) -> Result<(), String> {
-    let mut kept = HashSet::new();
+fn write_everything(shared: &Database, place: &Place, term: i64, reader: &Reader) -> Result<(), String> {
+    let whole = doc! { "_id": whole_id(place) };
+    let mut kept = HashSet::from([id_text(&whole)]);
     let states = reader.open_states().map_err(|error| error.to_string())?;
     let open = states.into_iter().map(|(id, state)| open(place, &id, state)).collect::<Vec<_>>();
     kept.extend(open.iter().map(id_text));
-    store(shared, open)?;
+    store(shared, term, open)?;
     let mut after = 0;
     loop {
         let slice = reader.all_waiting(after, BATCH).map_err(|error| error.to_string())?;
@@ -340,7 +364,7 @@ fn write_everything(shared: &Database, place: &Place, reader: &Reader) -> Result
         after = *last;
         let rows = slice.into_iter().map(|(_, waiting)| row(place, waiting)).collect::<Vec<_>>();
         kept.extend(rows.iter().map(id_text));
-        store(shared, rows)?;
+        store(shared, term, rows)?;
     }
     let there = shared
         .collection::<Document>("relay")
@@ -356,7 +380,12 @@ fn write_everything(shared: &Database, place: &Place, reader: &Reader) -> Result
             gone.extend(document.get("_id").map(|id| doc! { "_id": id.clone() }));
         }
     }
-    remove(shared, gone)
+    remove(shared, term, gone)?;
+    store(shared, term, vec![whole])
+}
+
+fn whole_id(place: &Place) -> Document {
+    doc! { "lease": &place.lease, "kind": "whole" }
 }
 
 fn id_text(document: &Document) -> String {
@@ -376,12 +405,16 @@ fn row(place: &Place, (destination, item, body): Waiting) -> Document {
     doc! { "_id": { "lease": &place.lease, "kind": "row", "destination": destination, "item": item }, "body": body }
 }
 
-fn store(shared: &Database, documents: Vec<Document>) -> Result<(), String> {
+/// Writes documents of this term, but over none of a younger one.
+fn store(shared: &Database, term: i64, documents: Vec<Document>) -> Result<(), String> {
     for slice in documents.chunks(BATCH) {
         let updates = slice
             .iter()
             .map(|document| {
-                doc! { "q": { "_id": document.get("_id").cloned() }, "u": document.clone(), "upsert": true }
+                let mut document = document.clone();
+                document.insert("term", term);
+                let q = doc! { "_id": document.get("_id").cloned(), "term": not_younger(term) };
+                doc! { "q": q, "u": document, "upsert": true }
             })
             .collect::<Vec<_>>();
         command(shared, doc! { "update": "relay", "updates": updates, "ordered": false })?;
@@ -389,19 +422,37 @@ fn store(shared: &Database, documents: Vec<Document>) -> Result<(), String> {
     Ok(())
 }
 
-fn remove(shared: &Database, filters: Vec<Document>) -> Result<(), String> {
+fn remove(shared: &Database, term: i64, filters: Vec<Document>) -> Result<(), String> {
     for slice in filters.chunks(BATCH) {
-        let deletes = slice.iter().map(|filter| doc! { "q": filter.clone(), "limit": 0 }).collect::<Vec<_>>();
+        let deletes = slice
+            .iter()
+            .map(|filter| {
+                let mut q = filter.clone();
+                q.insert("term", not_younger(term));
+                doc! { "q": q, "limit": 0 }
+            })
+            .collect::<Vec<_>>();
         command(shared, doc! { "delete": "relay", "deletes": deletes, "ordered": false })?;
     }
     Ok(())
+}
+
+/// Of a term up to this one, or of none.
+fn not_younger(term: i64) -> Document {
+    doc! { "$not": { "$gt": term } }
 }
 
 fn command(shared: &Database, mut command: Document) -> Result<(), String> {
     command.insert("maxTimeMS", millis(RELAY_ANSWER));
     command.insert("writeConcern", doc! { "w": "majority", "wtimeout": millis(RELAY_ANSWER) });
     let answer = shared.run_command(command).run().map_err(in_words)?;
-    if answer.contains_key("writeErrors") || answer.contains_key("writeConcernError") {
+    let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    // One of a younger term is there: it was not found by its term, and cannot be made anew.
+    let is_there = |error: &Bson| {
+        let code = error.as_document().and_then(|error| error.get_i32("code").ok());
+        code.is_some_and(super::fault::is_duplicate)
+    };
+    if !errors.iter().all(is_there) || answer.contains_key("writeConcernError") {
         return Err(format!("MongoDB has not stored all of it: {answer}"));
     }
     Ok(())
