@@ -120,7 +120,9 @@ fn with_answer(kind: Kind, answer: &Answer) -> &'static str {
     match (kind, answer.status, code) {
         (Kind::Calls, _, "clock") => "set both clocks by NTP (timedatectl set-ntp true)",
         (Kind::Calls, _, "unavailable") => "switch the module Calls on in vTiger's Settings, Module Manager",
-        (Kind::Calls, _, "disabled") => "switch this connector on in vTiger's Settings, Integration, Calls (PINconnector)",
+        (Kind::Calls, _, "disabled") => {
+            "switch this connector on in vTiger's Settings, Integration, Calls (PINconnector)"
+        }
         (Kind::Calls, 401, _) => {
             "copy key and secret from vTiger's Settings, Integration, Calls (PINconnector): they are name and secret of this section"
         }
