@@ -127,6 +127,18 @@ fn a_link_is_good_for_as_long_as_it_says() {
     stage.stop();
 }
 
+/// The examples that the module's PHP makes the same links from.
+#[test]
+fn links_are_those_of_the_wires_examples() {
+    let examples: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../wire/calls/links.json")).expect("examples");
+    assert!(examples.len() >= 2);
+    for example in &examples {
+        let text = |key: &str| example[key].as_str().expect("a text");
+        assert_eq!(links::sign(&Secret::new(text("secret")), text("target")), text("link"), "{}", text("why"));
+    }
+}
+
 #[test]
 fn nobody_listens_without_a_right() {
     let _alone = alone();
