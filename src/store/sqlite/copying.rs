@@ -82,22 +82,6 @@ impl Database {
         Ok(true)
     }
 
-    /// Takes in that a conversation is part of another one.
-    pub fn take_in_joined(&self, id: &str, into: &str, at_ms: i64) -> Result<bool, StoreError> {
-        let there = self
-            .connection
-            .prepare_cached("SELECT 1 FROM joined WHERE id = ?1")?
-            .query_row([id], |_| Ok(()))
-            .optional()?
-            .is_some();
-        if !there {
-            self.connection
-                .prepare_cached("INSERT INTO joined (id, into_id, at) VALUES (?1, ?2, ?3)")?
-                .execute(params![id, into, at_ms])?;
-        }
-        Ok(!there)
-    }
-
     /// When the oldest call here began; wall clock, milliseconds.
     pub fn oldest_call(&self) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT started_at FROM record ORDER BY started_at LIMIT 1";

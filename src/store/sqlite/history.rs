@@ -78,6 +78,25 @@ impl Database {
         self.queue_conversation(id, at_ms)
     }
 
+    /// The same, unless it is known; answers whether it was new.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn take_in_joined(&self, id: &str, into: &str, at_ms: i64) -> Result<bool, StoreError> {
+        let there = self
+            .connection
+            .prepare_cached("SELECT 1 FROM joined WHERE id = ?1")?
+            .query_row([id], |_| Ok(()))
+            .optional()?
+            .is_some();
+        if !there {
+            self.connection
+                .prepare_cached("INSERT INTO joined (id, into_id, at) VALUES (?1, ?2, ?3)")?
+                .execute(params![id, into, at_ms])?;
+        }
+        Ok(!there)
+    }
+
     /// Stores the newest revision of a record, queues it for its CRM, and settles what it settles. Its revision is
     /// raised if the stored one is not below it (a receiver made us go above what the core knows). `delivered`: the
     /// revision its CRM took while it could not be stored.
