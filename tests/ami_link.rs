@@ -510,6 +510,46 @@ fn a_missing_right_is_named_once() {
     assert_eq!(log.iter().filter(|line| line.contains("CoreShowChannels")).count(), 1, "{log:?}");
 }
 
+/// Whoever was stopped for a while reads at once what Asterisk said one after the other.
+#[test]
+fn what_is_read_at_once_happened_when_asterisk_stamped_it() {
+    let now_ms = pinconnector::clock::Now::read().wall_ms;
+    // Asterisk's clock is half an hour behind ours.
+    let behind_ms = 1_800_000;
+    let stamps = [now_ms - behind_ms - 7_000, now_ms - behind_ms - 6_990, now_ms - behind_ms - 1_000];
+    let said: String = stamps
+        .iter()
+        .enumerate()
+        .map(|(n, ms)| {
+            format!(
+                "Event: Newchannel\r\nPrivilege: call,all\r\nTimestamp: {}.{:03}000\r\nChannel: PJSIP/101-{n:08x}\r\n\
+                 ChannelState: 0\r\nChannelStateDesc: Down\r\nUniqueid: 1.{n}\r\nLinkedid: 1.{n}\r\n\r\n",
+                ms / 1_000,
+                ms % 1_000
+            )
+        })
+        .collect();
+    let address = server(vec![Box::new(move |mut socket| {
+        let_in(&mut socket);
+        socket.write_all(said.as_bytes()).expect("written");
+        wait_for_the_end(socket);
+    })]);
+    let link = start(settings("stamped", address));
+    let mut heard = Vec::new();
+    while heard.len() < stamps.len() {
+        let from = link.heard.recv_timeout(PATIENCE).expect("something is heard");
+        let events = from.heard.iter().filter(|heard| matches!(heard, Heard::Event(Event::Newchannel(_)))).count();
+        heard.extend(std::iter::repeat_n((from.at.wall_ms, from.ahead_ms), events));
+    }
+    let times: Vec<i64> = heard.iter().map(|(at, _)| *at).collect();
+    assert!(times[1] - stamps[1] <= 10, "as good as at once: {times:?} of {stamps:?}");
+    assert_eq!((times[0], times[2]), (stamps[0], stamps[2]));
+    // By the event that was read with the least delay.
+    let ahead = heard[2].1.expect("it is known now");
+    assert!((-behind_ms - 1_000 - 30_000..=-behind_ms).contains(&ahead), "{ahead}");
+    link.stop();
+}
+
 #[test]
 fn a_full_queue_makes_the_reader_wait_and_loses_nothing() {
     let trace = traces::load("22/h_group_mixed");

@@ -547,7 +547,7 @@ fn what_was_over_by_the_other_ones_word_stays_so() {
     let of_another_phone = Record { id: "pbx-1.1-2".into(), lead: false, ..theirs("pbx-1.1") };
     let word = LastWord {
         conversation: "pbx-1.1".into(),
-        joined: Vec::new(),
+        joined: vec!["pbx-1.5".into()],
         calls: vec![theirs("pbx-1.1"), of_another_phone],
     };
     assert_eq!(inherit(&desk, Inheritance { over: vec![word], ..Inheritance::default() }), 2);
@@ -575,6 +575,7 @@ fn what_was_over_by_the_other_ones_word_stays_so() {
     let kept = reader.conversation("pbx-1.1").unwrap();
     assert_eq!(kept.iter().filter(|record| record.superseded_by.is_none()).count(), 2, "the conversation is whole");
     assert!(kept.iter().any(|record| record.id == "pbx-1.1-1" && record.status == Status::Completed));
+    assert_eq!(reader.conversation("pbx-1.5").unwrap(), kept, "and by the name of what was joined into it");
     desk.stop();
 }
 

@@ -86,7 +86,9 @@ impl Database {
         let lead = word.calls.iter().find(|theirs| theirs.lead).or(word.calls.first());
         let Some(lead) = lead else { return Ok(()) };
         for id in &word.joined {
-            self.take_in_joined(id, &word.conversation, at_ms)?;
+            self.connection
+                .prepare_cached("INSERT OR IGNORE INTO joined (id, into_id, at) VALUES (?1, ?2, ?3)")?
+                .execute(params![id, word.conversation, at_ms])?;
         }
         for id in word.joined.iter().chain([&word.conversation]) {
             for mut ours in self.records_of(id)? {
