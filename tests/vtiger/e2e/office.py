@@ -46,6 +46,13 @@ class Office:
         self.db.run("INSERT IGNORE INTO vtiger_crmsetup (userid, setup_status) VALUES (%s, 1)" % made)
         return int(made)
 
+    def user_id(self, name):
+        return int(self.db.one("SELECT id FROM vtiger_users WHERE user_name = " + quoted(name)))
+
+    def guest(self):
+        """A user without an extension on his card."""
+        return self._user("calls_guest", "")
+
     def known_connector(self, key, name):
         """A connector in the settings, made where it is not there; its id and secret."""
         answer = self.settings("connector", name=name, key=key, url="")

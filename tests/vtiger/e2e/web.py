@@ -50,6 +50,15 @@ class Session:
         data = urllib.parse.urlencode(fields).encode()
         return self._open(urllib.request.Request(self.base + "index.php", data, {"Referer": self.base + "index.php"}))
 
+    def upload(self, fields, name, file_name, content):
+        """A form with a file."""
+        edge = "----calls%d" % len(content)
+        parts = ["--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n" % (edge, key, value) for key, value in dict(fields, __vtrftk=self.token).items()]
+        head = "--%s\r\nContent-Disposition: form-data; name=\"%s\"; filename=\"%s\"\r\nContent-Type: application/zip\r\n\r\n" % (edge, name, file_name)
+        data = "".join(parts).encode() + head.encode() + content + ("\r\n--%s--\r\n" % edge).encode()
+        headers = {"Referer": self.base + "index.php", "Content-Type": "multipart/form-data; boundary=" + edge}
+        return self._open(urllib.request.Request(self.base + "index.php", data, headers))
+
     def action(self, action, module="Calls", **fields):
         """A JSON action of a module, by POST as the pages do it."""
         return self.post(dict(fields, module=module, action=action)).json()

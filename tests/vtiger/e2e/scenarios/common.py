@@ -1,4 +1,5 @@
 """What scenarios have in common: the list they enter themselves in, and steps that many of them take."""
+import contextlib
 import os
 import pwd
 import subprocess
@@ -21,6 +22,27 @@ def saved(office, **fields):
     result = office.connector.send(record)[record["id"]]
     assert result["result"] == "saved", result
     return record, int(result["crm_id"])
+
+
+@contextlib.contextmanager
+def denied(office, user_name, tool):
+    """Without this tool in the user's profiles."""
+    user_id = office.user_id(user_name)
+    profiles = [row[0] for row in office.db.rows("SELECT p.profileid FROM vtiger_role2profile p JOIN vtiger_user2role u ON u.roleid = p.roleid WHERE u.userid = %d" % user_id)]
+    where = "profileid IN (%s) AND tabid = (SELECT tabid FROM vtiger_tab WHERE name = 'Calls') AND activityid = (SELECT actionid FROM vtiger_actionmapping WHERE actionname = 'Calls%s')" % (
+        ",".join(profiles), tool)
+
+    def set_permission(value):
+        office.db.run("UPDATE vtiger_profile2utility SET permission = %d WHERE %s" % (value, where))
+        # vTiger writes a user's rights into his file when he is saved.
+        answer = office.admin.action("SaveAjax", module="Users", record=user_id, field="department", value="e2e %d" % value)
+        assert answer["success"], answer
+
+    set_permission(1)
+    try:
+        yield
+    finally:
+        set_permission(0)
 
 
 def waiting(office):

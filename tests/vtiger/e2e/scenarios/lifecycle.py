@@ -1,5 +1,8 @@
 """Install, update, disable, enable, uninstall. Each function's name is its sentence; screens are asked first, the database for what no screen shows."""
 import os
+import re
+import shutil
+import time
 
 from scenarios.common import cli, healthy, saved, scenario
 
@@ -75,8 +78,49 @@ def uninstalling_leaves_vtiger_healthy_and_keeps_or_removes_the_data_as_asked(of
     assert office.db.rows("SHOW TABLES LIKE 'vtiger_calls%'") == [] and office.db.rows("SHOW TABLES LIKE 'vtiger_call\\_status%'") == []
     assert office.db.one("SELECT COUNT(*) FROM vtiger_crmentity WHERE setype = 'Calls'") == "0"
     healthy(office)
+    number = office.fresh_number()
+    before = office.contact(number)
     cli(office, "install", zipped)
     office.connector_id, office.connector.secret = office.known_connector("e2e", "End to end")
     office.standin.secret = office.connector.secret
     saved(office, status="missed")
+    healthy(office)
+    # Clients that were there before the module are known a few minutes later.
+    office.heartbeat()
+    until = time.time() + 240
+    while not office.connector.ask("lookup", number=number)["found"]:
+        assert time.time() < until, "a client of before the module is not found"
+        cli(office, "minute")
+    assert office.connector.ask("lookup", number=number)["client"]["id"] == str(before)
+
+
+@scenario
+def module_manager_imports_and_updates_it_by_its_own_pages(office):
+    zipped = os.environ.get("CALLS_ZIP")
+    if not zipped or not os.environ.get("VTIGER_ROOT"):
+        return "CALLS_ZIP and VTIGER_ROOT are not given"
+    _, crm_id = saved(office, status="missed")
+    with open(zipped, "rb") as read:
+        sound = read.read()
+
+    def uploaded():
+        """The second page of the wizard: what vTiger read in the zip."""
+        page = office.admin.upload({"module": "ModuleManager", "parent": "Settings", "view": "ModuleImport", "mode": "importUserModuleStep2"}, "moduleZip", "Calls.zip", sound)
+        found = dict(re.findall(r'name="(module_import_\w+)"[^>]*value="([^"]*)"', page.text))
+        assert found.get("module_import_name") == "Calls", page.text[-2000:]
+        return found
+    answer = office.admin.action("Basic", module="ModuleManager", parent="Settings", mode="updateUserModuleStep3", **uploaded())
+    assert answer["result"]["success"], answer
+    assert office.db.call(crm_id) and "calls-story" in office.admin.card(crm_id).text
+    cli(office, "uninstall")
+    # Module Manager imports over no folder of a module it does not know.
+    shutil.rmtree(os.path.join(os.environ["VTIGER_ROOT"], "modules", "Calls"))
+    answer = office.admin.action("Basic", module="ModuleManager", parent="Settings", mode="importUserModuleStep3", **uploaded())
+    assert answer["result"]["success"], answer
+    office.connector_id, office.connector.secret = office.known_connector("e2e", "End to end")
+    office.standin.secret = office.connector.secret
+    assert "calls-story" in office.admin.card(crm_id).text, "the calls of before"
+    for status, there in (("false", 503), ("true", 200)):
+        office.admin.post({"module": "ModuleManager", "parent": "Settings", "action": "Basic", "mode": "updateModuleStatus", "forModule": "Calls", "updateStatus": status})
+        assert office.connector.post({"op": "users"}).status == there, status
     healthy(office)

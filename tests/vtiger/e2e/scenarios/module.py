@@ -169,6 +169,13 @@ def tabs_show_main_records_and_all_phones_one_click_away(office):
     _, phone_id = saved(office, conversation=main["conversation"], n=2, status="no_answer", lead=False, client_number=number, extension="102")
     assert office.admin.related_rows("Contacts", contact, "Calls")[0] == [main_id]
     assert set(office.admin.related_rows("Contacts", contact, "Calls (all phones)")[0]) == {main_id, phone_id}
+    for module, field, name in (("Leads", "phone", {"lastname": "Вкладкин"}), ("Accounts", "phone", {"accountname": "Вкладка " + number})):
+        number = office.fresh_number()
+        client = office.admin.save(module, assigned_user_id="1", **{field: number}, **name)
+        main, main_id = saved(office, status="completed", client_number=number, extension="101")
+        _, phone_id = saved(office, conversation=main["conversation"], n=2, status="no_answer", lead=False, client_number=number, extension="102")
+        assert office.admin.related_rows(module, client, "Calls")[0] == [main_id], module
+        assert set(office.admin.related_rows(module, client, "Calls (all phones)")[0]) == {main_id, phone_id}, module
 
 
 @scenario

@@ -1,11 +1,13 @@
 """The day of an office: who sits where, settings, faults, follow-up, dashboard. Each function's name is its sentence; screens are asked first, the database for what no screen shows."""
+import datetime
 import os
 import time
+import zoneinfo
 
 from connector import Connector, call, wire_time
 from database import quoted
 from office import squeezed
-from scenarios.common import HOSTILE, cli, saved, scenario
+from scenarios.common import HOSTILE, cli, denied, saved, scenario
 from standin import MailServer
 
 
@@ -29,6 +31,73 @@ def an_extension_for_today_is_taken_and_taken_over(office):
     two.action("Seat", mode="leave")
     _, nobody = saved(office, extension="177")
     assert office.db.call(nobody)["crm_user"] == "0"
+
+
+@scenario
+def a_seat_ends_at_logout_at_the_set_hour_and_without_a_page(office):
+    user = office.users["calls_op1"]
+
+    def sits():
+        return any(own["extension"] == "178" for one in office.connector.ask("users")["users"] if one["user"] == str(user) for own in one["extensions"])
+
+    def takes(session):
+        answer = session.action("Seat", mode="take", pbx="msk", extension="178")
+        assert answer["success"] and sits(), answer
+        return answer["result"]["seat"]
+
+    session = office.as_user("calls_op1")
+    # The hour is by the administrators' clock.
+    seat = takes(session)
+    zone = zoneinfo.ZoneInfo(office.db.one("SELECT time_zone FROM vtiger_users WHERE id = 1"))
+    assert datetime.datetime.fromtimestamp(seat["until"], zone).strftime("%H:%M") == "03:00" and 0 < seat["until"] - time.time() <= 86400, seat
+    office.db.run("UPDATE vtiger_calls_seat SET until = UNIX_TIMESTAMP() - 1 WHERE userid = %d AND extension = '178' AND until > UNIX_TIMESTAMP()" % user)
+    assert not sits()
+    if cli(office, "minute") is None:
+        return "VTIGER_ROOT is not given: logout and idle pages left out"
+    takes(session)
+    office.db.run("UPDATE vtiger_calls_seat SET seen_at = UNIX_TIMESTAMP() - 13 * 3600 WHERE userid = %d AND extension = '178'" % user)
+    cli(office, "minute")
+    assert not sits(), "no page of his was open for thirteen hours"
+    takes(session)
+    cli(office, "minute")
+    assert sits(), "he is here"
+    session.get("index.php?module=Users&action=Logout")
+    cli(office, "minute")
+    assert not sits(), "he has gone"
+    del office.sessions["calls_op1"]
+    office.tabs.pop("calls_op1", None)
+
+
+@scenario
+def who_has_no_extension_is_asked_after_login_if_he_may_take_one(office):
+    user = office.guest()
+    office.db.run("UPDATE vtiger_calls_seat SET until = UNIX_TIMESTAMP() - 1 WHERE userid = %d AND until > UNIX_TIMESTAMP()" % user)
+    tab = office.tab("calls_guest").open("index.php?module=Contacts&view=List")
+    tab.wait("!!document.querySelector('#calls-seat-extension')", "the question")
+    tab.run("document.querySelector('#calls-seat-extension').value = '179'")
+    tab.click("#calls-seat-take")
+    tab.wait("/179/.test((document.querySelector('#calls-seat-link') || {}).textContent || '')", "he sits there")
+    tab.open("index.php?module=Contacts&view=List")
+    tab.wait("/179/.test((document.querySelector('#calls-seat-link') || {}).textContent || '')", "on the next page, too")
+    assert not tab.run("!!document.querySelector('#calls-seat-extension')"), "asked again"
+    office.as_user("calls_guest").action("Seat", mode="leave")
+    with denied(office, "calls_guest", "TakeExtension"):
+        answer = office.as_user("calls_guest").action("Seat", mode="take", pbx="msk", extension="179")
+        assert not answer["success"], answer
+        assert office.as_user("calls_guest").get("index.php?module=Calls&action=Boot").json()["result"]["may_take"] is False
+
+
+@scenario
+def a_mini_list_shows_the_calls_of_a_filter(office):
+    _, crm_id = saved(office, status="missed", client_number=office.fresh_number(), follow_up="open")
+    link = office.db.one("SELECT linkid FROM vtiger_links WHERE linklabel = 'Mini List' AND linktype = 'DASHBOARDWIDGET' LIMIT 1")
+    view = office.views()["Missed"]
+    office.db.run("DELETE FROM vtiger_module_dashboard_widgets WHERE title = 'e2e mini list'; INSERT INTO vtiger_module_dashboard_widgets (linkid, userid, filterid, title, data, dashboardtabid) VALUES "
+                  "(%s, 1, %d, 'e2e mini list', '{\"module\":\"Calls\",\"fields\":[\"call_started\",\"client_number\",\"call_status\"]}', 1)" % (link, view))
+    widget = office.db.one("SELECT id FROM vtiger_module_dashboard_widgets WHERE title = 'e2e mini list'")
+    page = office.admin.post({"module": "Home", "view": "ShowWidget", "name": "MiniList", "widgetid": widget, "content": "data"})
+    office.db.run("DELETE FROM vtiger_module_dashboard_widgets WHERE id = " + widget)
+    assert page.status == 200 and office.db.call(crm_id)["client_number"] in page.text, page.text[:500]
 
 
 @scenario

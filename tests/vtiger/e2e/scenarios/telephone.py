@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 from connector import wire_time
-from scenarios.common import saved, scenario, waiting
+from scenarios.common import denied, saved, scenario, waiting
 
 
 # Player
@@ -47,29 +47,23 @@ def every_one_of_several_recordings_can_be_heard(office):
 
 
 @scenario
-def who_may_not_listen_hears_nothing(office):
+def who_may_not_listen_download_or_call_does_not(office):
     office.reach(True)
     _, crm_id = saved(office, recordings=[{"id": "sound1", "file": "x.wav"}])
-    user = office.users["calls_op1"]
     path = "index.php?module=Calls&action=Recording&record=%d" % crm_id
     assert office.as_user("calls_op1").get(path).status == 200
-    profiles = [row[0] for row in office.db.rows("SELECT profileid FROM vtiger_role2profile r JOIN vtiger_user2role u ON u.roleid = r.roleid WHERE u.userid = %d" % user)]
-    tool, tab = office.db.one("SELECT actionid FROM vtiger_actionmapping WHERE actionname = 'CallsListen'"), office.db.one("SELECT tabid FROM vtiger_tab WHERE name = 'Calls'")
-    change = "UPDATE vtiger_profile2utility SET permission = %d WHERE profileid IN (" + ",".join(profiles) + ") AND tabid = " + tab + " AND activityid = " + tool
-
-    def set_permission(value):
-        office.db.run(change % value)
-        # vTiger writes a user's rights into his file when he is saved.
-        answer = office.admin.action("SaveAjax", module="Users", record=user, field="department", value="e2e %d" % value)
-        assert answer["success"], answer
-
-    set_permission(1)
-    try:
+    with denied(office, "calls_op1", "Listen"):
         answer = office.as_user("calls_op1").get(path)
         assert (answer.status, answer.headers.get("X-Calls-Recording")) == (403, "not_allowed"), (answer.status, answer.text[:200])
         assert office.as_user("calls_op1").get(path + "&download=1").status == 200, "downloading is a right of its own"
-    finally:
-        set_permission(0)
+    with denied(office, "calls_op1", "Download"):
+        answer = office.as_user("calls_op1").get(path + "&download=1")
+        assert (answer.status, answer.headers.get("X-Calls-Recording")) == (403, "not_allowed"), answer.status
+        assert office.as_user("calls_op1").get(path).status == 200
+    with denied(office, "calls_op1", "ClickToCall"):
+        assert office.as_user("calls_op1").get("index.php?module=Calls&action=Boot").json()["result"]["may_call"] is False
+        answer = office.as_user("calls_op1").action("ClickToCall", mode="place", number="84957654321", record="")
+        assert answer["result"]["state"] == "refused", answer
     assert office.as_user("calls_op1").get(path).status == 200
 
 
