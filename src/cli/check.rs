@@ -54,6 +54,6 @@ pub fn bad(bad: BadConfig) -> Failure {
     Failure::new(exit::CONFIG, format!("the configuration is not good:\n{bad}\n{ending}"))
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -10,6 +10,7 @@ use crate::call::Rules;
 use crate::call::discretion::Discretion;
 use crate::call::hours::Hours;
 use crate::call::rules::{RecordKind, Route};
+use crate::lease::{LEASE_MS, RENEW_MS};
 use crate::phone::{EndpointPattern, Numbers, OwnNumbers, PbxNumbers};
 
 impl Config {
@@ -51,8 +52,15 @@ impl Config {
             hours: self.hours_of_all(),
             every_originate_is_ours: false,
             audit_ms: self.audit_ms(),
+            linger_ms: self.linger_ms(),
             ..Rules::default()
         }
+    }
+
+    /// With two connectors what ended since the other one fell out is still known when we take over, with its time.
+    fn linger_ms(&self) -> u64 {
+        let usual_ms = Rules::default().linger_ms;
+        if self.pair.lease.is_empty() { usual_ms } else { usual_ms + LEASE_MS + 2 * RENEW_MS }
     }
 
     fn hours_of_all(&self) -> Hours {

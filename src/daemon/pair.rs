@@ -15,7 +15,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::queues::{Notice, Released, TellCalls, Told};
 use super::window::Exchange;
-use crate::call::{Conversation, Input, Record};
+use crate::call::{Conversation, Input};
 use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::lease::{Answer, Lease, Role, Turn};
@@ -287,11 +287,8 @@ fn inherit(ways: &Ways, shared: &mut dyn Shared, left: Left, delivered_before_ms
     for conversation in &left.open {
         // One that has ended here ended after the other's last word.
         let records = reader.as_ref().ok().and_then(|reader| reader.conversation(&conversation.id).ok());
-        let is_over = |records: Vec<Record>| {
-            let same = conversation.published.iter().all(|theirs| records.iter().any(|ours| ours.id == theirs.id));
-            same && !records.is_empty() && records.iter().all(|record| record.ended_at.is_some())
-        };
-        if records.is_some_and(is_over) {
+        let published = || conversation.published.iter().map(|record| &**record);
+        if records.is_some_and(|ours| last_word::has_ended_since(published(), &ours)) {
             continue;
         }
         let input = TellCalls::Input(Box::new(Input::Adopted(Box::new(conversation.clone()))));

@@ -31,6 +31,15 @@ pub fn is_over(calls: &[Record]) -> bool {
     !calls.is_empty() && calls.iter().all(is_final)
 }
 
+/// Whether a conversation that went on by the other one's last word has ended since, as we heard: of all its calls, `published` by
+/// him, we know the end. What he had taken back is no call.
+pub fn has_ended_since<'a>(mut published: impl Iterator<Item = &'a Record>, ours: &[Record]) -> bool {
+    let is_known = |theirs: &Record| theirs.superseded_by.is_some() || ours.iter().any(|ours| ours.id == theirs.id);
+    !ours.is_empty()
+        && published.all(is_known)
+        && ours.iter().all(|ours| ours.superseded_by.is_some() || ours.ended_at.is_some())
+}
+
 /// Whether a record of ours that the other one does not have, of a conversation of which his word is final, is about a call
 /// that he has under another id.
 pub fn is_his_under_another_id(ours: &Record) -> bool {
@@ -110,6 +119,20 @@ mod tests {
         let over = record("no_answer", serde_json::json!({}));
         assert!(is_over(&[over.clone(), record("ringing", serde_json::json!({"superseded_by": "pbx-1.1-1"}))]));
         assert!(!is_over(&[over, record("in_progress", serde_json::json!({}))]) && !is_over(&[]));
+    }
+
+    #[test]
+    fn what_we_heard_end_is_not_taken_up_again() {
+        let of = |id: &str, more: serde_json::Value| Record { id: id.to_owned(), ..record("completed", more) };
+        let ended = |id: &str| of(id, serde_json::json!({"ended_at": "2026-11-22T10:00:09.000Z"}));
+        let taken_back = of("pbx-1.1-1001", serde_json::json!({"superseded_by": "pbx-1.1-1"}));
+        let runs = |id: &str| Record { id: id.to_owned(), ..record("in_progress", serde_json::json!({})) };
+        let published = [runs("pbx-1.1-1"), taken_back.clone()];
+        assert!(has_ended_since(published.iter(), &[ended("pbx-1.1-1")]));
+        assert!(has_ended_since(published.iter(), &[ended("pbx-1.1-1"), taken_back]));
+        assert!(!has_ended_since(published.iter(), &[runs("pbx-1.1-1")]));
+        assert!(!has_ended_since(published.iter(), &[ended("pbx-1.1-2")]), "it has a call that we do not know");
+        assert!(!has_ended_since(published.iter(), &[]));
     }
 
     #[test]
