@@ -105,6 +105,10 @@ def a_page_the_connector_answers_hears_of_calls_from_it(stage):
     time.sleep(10)
     asked = tab.run(ASKED % "'live.php'") - before
     assert asked <= 1, "%d questions in ten seconds" % asked
+    # The connector says every twenty seconds that it is there; a page that heard nothing for fifty would ask for another link.
+    boots = tab.run(ASKED % "'action=Boot'")
+    time.sleep(55)
+    assert tab.run("PinCalls.isListening()") and tab.run(ASKED % "'action=Boot'") == boots, "the stream was taken for dead"
     took = [_rung(stage, tab) for _ in range(3)]
     assert max(shown for shown, _ in took) < 1.5 and max(closed for _, closed in took) < 1.5, took
     # The same call as the CRM knows it: its client's name, its links, "create" for a stranger.
