@@ -390,6 +390,9 @@ impl Client {
             let text = String::from_utf8(chunk).expect("text");
             let of = |key| text.lines().find_map(|line: &str| line.strip_prefix(key)).map(str::to_owned);
             if let (Some(name), Some(data)) = (of("event: "), of("data: ")) {
+                if name == "beat" {
+                    continue;
+                }
                 return Some((name, serde_json::from_str(&data).expect("JSON")));
             }
         }

@@ -105,6 +105,10 @@ def a_page_the_connector_answers_hears_of_calls_from_it(stage):
     time.sleep(10)
     asked = tab.run(ASKED % "'live.php'") - before
     assert asked <= 1, "%d questions in ten seconds" % asked
+    # The connector says every twenty seconds that it is there; a page that heard nothing for fifty would ask for another link.
+    boots = tab.run(ASKED % "'action=Boot'")
+    time.sleep(55)
+    assert tab.run("PinCalls.isListening()") and tab.run(ASKED % "'action=Boot'") == boots, "the stream was taken for dead"
     took = [_rung(stage, tab) for _ in range(3)]
     assert max(shown for shown, _ in took) < 1.5 and max(closed for _, closed in took) < 1.5, took
     # The same call as the CRM knows it: its client's name, its links, "create" for a stranger.
@@ -455,6 +459,9 @@ def a_vtiger_behind_https_and_a_connector_that_takes_no_connection(stage):
 @live
 def a_recording_is_brought_where_it_cannot_be_fetched(stage):
     stage.reach(False)
+    # Started anew: the connector hears with its first heartbeat that nobody will fetch, else with the next, a minute later.
+    stage.done_with(stage.service)
+    stage.service = stage.serve("bringing", {"lab": stage.pbx}, [("live", stage.secret, stage.vtiger.url, "")])
     number = stage.vtiger.fresh_number()
     stage.pbx.phone(101, number, ring=0.05, answer=0.2)
     call = stage.pbx.client_calls("+7495201101", number)
