@@ -34,7 +34,7 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         conversation.crm = call.crm.map(String::from);
         conversation.caller_extension = Some(call.from.to_string());
-        conversation.click = Some(Click {
+        conversation.click = Some(Box::new(Click {
             request: call.request.to_string(),
             action_id: action_id.0.to_string(),
             agent: Some(call.from.to_string()),
@@ -45,7 +45,7 @@ impl Calls {
             timed_out: false,
             failed: false,
             cancelled: false,
-        });
+        }));
         self.await_originate(call.pbx, action_id.0.to_string(), Some(key));
         self.establish_click(key);
         self.remind(u64::from(call.timeout_ms) + SILENCE_MS, Deadline::Originate(key));
@@ -89,7 +89,7 @@ impl Calls {
         let (action_id, asked_at) = (pending.action_id.clone(), pending.asked_at);
         let conversation = self.conversation_mut(key);
         conversation.born = asked_at;
-        conversation.click = Some(Click {
+        conversation.click = Some(Box::new(Click {
             request: String::new(),
             action_id,
             agent: None,
@@ -100,7 +100,7 @@ impl Calls {
             timed_out: false,
             failed: false,
             cancelled: false,
-        });
+        }));
     }
 
     /// `DialBegin` without a caller: the first leg of an Originate.
@@ -250,7 +250,7 @@ impl Calls {
             None if !success && self.find(pbx, &Uniqueid::new(action_id)).is_none() => {
                 let key = self.begin(pbx, &Uniqueid::new(action_id), 1);
                 self.conversation_mut(key).born = asked_at;
-                self.conversation_mut(key).click = Some(Click {
+                self.conversation_mut(key).click = Some(Box::new(Click {
                     request: String::new(),
                     action_id: action_id.to_owned(),
                     agent: None,
@@ -261,7 +261,7 @@ impl Calls {
                     timed_out: false,
                     failed: false,
                     cancelled: false,
-                });
+                }));
                 key
             }
             None => return,

@@ -4,6 +4,8 @@
 //! how it is written as JSON. How a field comes by its value is decided in the rest of `call/`. `serde` appears here
 //! (and in [`super::model`]) because these types *are* the stored and transmitted form; nothing here reads or writes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -362,7 +364,7 @@ pub struct Record {
     pub variables: std::collections::BTreeMap<String, String>,
     /// On the lead record: how the whole conversation went. On the others: the steps of this phone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub timeline: Vec<Step>,
+    pub timeline: Vec<Arc<Step>>,
     /// A receiver drops this record: another one has taken it over (with `records = "per-call"` a consultation that became a
     /// transfer; a place kept for a phone nobody was found behind). Where it names the record itself, the call turned out to belong to
     /// another CRM.

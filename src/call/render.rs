@@ -513,9 +513,9 @@ impl View<'_> {
             .collect()
     }
 
-    fn steps_of(&self, phone: &Phone) -> Vec<Step> {
+    fn steps_of(&self, phone: &Phone) -> Vec<Arc<Step>> {
         let Some(name) = phone.key.as_ref().map(PhoneKey::name) else { return Vec::new() };
-        let own = |step: &&Step| step.who.as_deref() == Some(name) || step.to.as_deref() == Some(name);
+        let own = |step: &&Arc<Step>| step.who.as_deref() == Some(name) || step.to.as_deref() == Some(name);
         self.conversation.timeline.iter().filter(own).cloned().collect()
     }
 

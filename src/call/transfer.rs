@@ -42,13 +42,13 @@ impl Calls {
             phone.gave_away = true;
         }
         conversation.step(step(StepKind::Transfer, wall).who(giver.name.clone()).to(exten.to_owned()).how("blind"));
-        conversation.pending_transfer = Some(PendingTransfer {
+        conversation.pending_transfer = Some(Box::new(PendingTransfer {
             from: giver.name,
             from_phone: giver.phone,
             exten: exten.to_owned(),
             tried: false,
             kind: TransferKind::Blind,
-        });
+        }));
         self.touch(key);
     }
 
@@ -384,13 +384,13 @@ impl Calls {
             }
             // Given away while the target rings, waits in a queue or sits in a conference: who takes the client shows later.
             if taker.is_none_or(|i| conversation.phones[i].answered.is_none()) {
-                conversation.pending_transfer = Some(PendingTransfer {
+                conversation.pending_transfer = Some(Box::new(PendingTransfer {
                     from: giver.name,
                     from_phone: giver.phone,
                     exten: joined.to.take().unwrap_or_default(),
                     tried: taker.is_some(),
                     kind: TransferKind::Attended,
-                });
+                }));
             }
         }
         self.end_if_empty(main);
@@ -517,13 +517,13 @@ impl Calls {
         let Some(from) = phone.key.as_ref().map(|k| k.name().to_owned()) else { return };
         conversation.phones[index].gave_away = true;
         conversation.step(step(StepKind::Transfer, wall).who(from.clone()).to(next.name().to_owned()).how("blind"));
-        conversation.pending_transfer = Some(PendingTransfer {
+        conversation.pending_transfer = Some(Box::new(PendingTransfer {
             from,
             from_phone: Some(index),
             exten: next.name().to_owned(),
             tried: false,
             kind: TransferKind::Blind,
-        });
+        }));
     }
 }
 

@@ -431,7 +431,7 @@ impl<'a> Telling<'a> {
         let has_phones = c.has_phones();
         c.stage = if has_phones { Stage::Dial } else { Stage::None };
         if let Some(row) = rows.iter().rev().find(|row| row.runs(&["BackGround", "WaitExten", "Read"])) {
-            c.menu = Some(menu(row));
+            c.menu = Some(menu(row).into());
         }
         if let Some(row) = rows.iter().rev().find(|row| row.runs(&["Queue"])) {
             c.queue = visit(rows, &c.phones, row);
@@ -463,7 +463,7 @@ impl<'a> Telling<'a> {
             c.agi_runs = true;
         } else if matches!(&*last.destination, "i" | "t") && answered {
             // A wrong key, or none: the menu itself left no row.
-            c.menu = Some(menu(last));
+            c.menu = Some(menu(last).into());
             c.stage = Stage::Menu;
         } else if last.runs(&["Busy", "Congestion"]) {
             c.dialplan_refused = true;
