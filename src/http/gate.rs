@@ -209,6 +209,8 @@ impl Gate {
                     continue;
                 }
             };
+            // It has none any more if it is gone already.
+            let Ok(own) = socket.local_addr() else { continue };
             self.figures.accepted.fetch_add(1, Ordering::Relaxed);
             let address = peer.ip().to_canonical();
             if !address.is_loopback() && self.by_address.get(&address).is_some_and(|n| *n >= self.limits.per_address) {
@@ -233,7 +235,7 @@ impl Gate {
             // Answers are written whole; waiting for more to send would only delay events.
             let _ = socket.set_nodelay(true);
             let now = Instant::now();
-            self.admit(Connection::new(socket, peer, tls, now, now + REQUEST_TIME));
+            self.admit(Connection::new(socket, (own, peer), tls, now, now + REQUEST_TIME));
         }
     }
 

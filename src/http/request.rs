@@ -193,6 +193,8 @@ pub struct Request {
     pub head: Head,
     pub body: Vec<u8>,
     pub peer: SocketAddr,
+    /// Where it was received: the other end of the connection.
+    pub own: SocketAddr,
     /// It came through our own TLS.
     pub is_tls: bool,
 }

@@ -71,7 +71,7 @@ impl SignIn {
         }
         let is_local = self.settings.local_without_login
             && is_at_this_machine(request)
-            && super::loopback::is_person(request.peer);
+            && super::loopback::is_person(request.peer, request.own);
         is_local.then(|| Visitor { name: "local".to_owned(), role: Role::Admin })
     }
 
@@ -204,10 +204,19 @@ mod tests {
     use crate::http::settings::{TokenSettings, UserSettings};
     use crate::secret::Secret;
 
+    const OWN: std::net::SocketAddr =
+        std::net::SocketAddr::V4(std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 8383));
+
     fn request(peer: &str, lines: &str) -> Request {
         let text = format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n");
         let (head, _) = Head::parse(text.as_bytes()).expect("a head").expect("complete");
-        Request { head, body: vec![], peer: format!("{peer}:5000").parse().expect("an address"), is_tls: false }
+        Request {
+            head,
+            body: vec![],
+            peer: format!("{peer}:5000").parse().expect("an address"),
+            own: OWN,
+            is_tls: false,
+        }
     }
 
     #[test]
@@ -234,7 +243,10 @@ mod tests {
         let text = b"GET / HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let (head, _) = Head::parse(text).expect("a head").expect("complete");
         let peer = "127.0.0.1:1".parse().expect("an address");
-        assert!(!is_at_this_machine(&Request { head, body: vec![], peer, is_tls: false }), "nginx as it comes");
+        assert!(
+            !is_at_this_machine(&Request { head, body: vec![], peer, own: OWN, is_tls: false }),
+            "nginx as it comes"
+        );
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub struct Connection {
     socket: TcpStream,
     tls: Option<Box<ServerConnection>>,
     pub peer: SocketAddr,
+    own: SocketAddr,
     pub phase: Phase,
     /// When it is closed unless something happens.
     pub deadline: Instant,
@@ -75,7 +76,7 @@ pub struct Connection {
 impl Connection {
     pub fn new(
         socket: TcpStream,
-        peer: SocketAddr,
+        (own, peer): (SocketAddr, SocketAddr),
         tls: Option<Box<ServerConnection>>,
         now: Instant,
         deadline: Instant,
@@ -84,6 +85,7 @@ impl Connection {
             socket,
             tls,
             peer,
+            own,
             phase: Phase::Reading,
             deadline,
             alive_at: now,
@@ -172,7 +174,7 @@ impl Connection {
         let body = std::mem::replace(&mut self.input, rest);
         self.manner =
             Manner { is_1_1: head.is_1_1, keep_alive: head.keep_alive, head_only: head.method == Method::Head };
-        Ok(Some(Request { head, body, peer: self.peer, is_tls: self.tls.is_some() }))
+        Ok(Some(Request { head, body, peer: self.peer, own: self.own, is_tls: self.tls.is_some() }))
     }
 
     /// Nothing of a request is here: the connection is only kept open.
