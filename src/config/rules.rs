@@ -38,7 +38,6 @@ impl Config {
             every_originate_is_ours: false,
             audit_ms: self.audit_ms(),
             linger_ms: self.linger_ms(),
-            ..Rules::default()
         }
     }
 
