@@ -30,6 +30,8 @@ pub(crate) struct Exchange {
     /// The next complete list is the first one since the login.
     resync: bool,
     up: bool,
+    /// Since when; monotonic milliseconds.
+    up_since_ms: u64,
     /// When Asterisk began, as it said after the last login (`CoreStatus`).
     began: Text,
     /// When the link went down, and that Asterisk began after that: a restart.
@@ -66,9 +68,13 @@ impl Calls {
     }
 
     pub(super) fn link_up(&mut self, pbx: PbxId) {
-        let audit_ms = self.rules.audit_ms;
+        let (audit_ms, now_ms) = (self.rules.audit_ms, self.now.mono_ms);
+        // Of the link before, or of this one: a take-over asks anew while it is up.
+        self.deadlines.retain(|(_, deadline)| *deadline != Deadline::Audit(pbx));
         let exchange = self.exchange(pbx);
-        exchange.up = true;
+        if !std::mem::replace(&mut exchange.up, true) {
+            exchange.up_since_ms = now_ms;
+        }
         exchange.resync = true;
         exchange.listing = None;
         // First, so that a restart is known when the channels come: FullyBooted needs a right we may lack, and while Asterisk
@@ -286,9 +292,18 @@ impl Calls {
         }
     }
 
+    /// A list can overtake events: of a channel that began a moment ago, while we were listening, the Newchannel is still to come.
+    /// Should it never come, the next list is there.
+    fn is_about_to_be_told(&mut self, pbx: PbxId, listed: &ListedChannel) -> bool {
+        let now_ms = self.now.mono_ms;
+        // Its age is in whole seconds, cut.
+        let heard_ms = now_ms.saturating_sub(self.exchange(pbx).up_since_ms);
+        listed.duration_s <= 1 && heard_ms > listed.duration_s.saturating_add(2).saturating_mul(1_000)
+    }
+
     fn take_in_unknown(&mut self, pbx: PbxId, listed: &ListedChannel) {
         let leg = &listed.leg;
-        if self.rules.party(pbx, &leg.name).is_none() {
+        if self.rules.party(pbx, &leg.name).is_none() || self.is_about_to_be_told(pbx, listed) {
             return;
         }
         self.counts.taken_in += 1;
