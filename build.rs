@@ -1,4 +1,5 @@
-//! Boils the numbering plans of the world down to the table that `src/phone/plan.rs` walks.
+//! Boils the numbering plans of the world down to the table that `src/phone/plan.rs` walks, and has the linker lay out the
+//! program ([`layout`]).
 //!
 //! The plans are those of the `phonenumber` crate, which bundles libphonenumber's. Linked into the program they cost
 //! six megabytes of resident memory; as a minimal automaton they are a hundred kilobytes of read-only data, of which
@@ -7,6 +8,8 @@
 
 #[path = "build/automaton.rs"]
 mod automaton;
+#[path = "build/layout.rs"]
+mod layout;
 #[path = "build/pattern.rs"]
 mod pattern;
 
@@ -29,6 +32,7 @@ const LONGEST: u32 = 17;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=build");
+    layout::arrange(&out("often.ld"));
     let plans = &phonenumber::metadata::DATABASE;
     let mut pool = Pool::default();
     let mut codes = Vec::new();

@@ -30,6 +30,8 @@ pub struct PairSettings {
 pub const LEASE_MS: u64 = 6_000;
 /// How often the holder renews it, and how often the other one asks for it.
 pub const RENEW_MS: u64 = 2_000;
+/// Nobody asks again sooner than after this.
+const SOON_MS: u64 = 100;
 /// After this long without a renewal the holder stops by himself.
 pub const GIVE_UP_MS: u64 = 4_000;
 
@@ -38,8 +40,9 @@ pub const GIVE_UP_MS: u64 = 4_000;
 pub enum Answer {
     /// It is ours, in this term.
     Granted { term: u64 },
-    /// It is somebody else's. `caught_up`: everything that holder had to deliver stood in MongoDB when he renewed last.
-    Refused { holder: String, term: u64, caught_up: bool },
+    /// It is somebody else's, for `left_ms` more if he does not renew it. `caught_up`: everything that holder had to deliver stood
+    /// in MongoDB when he renewed last.
+    Refused { holder: String, term: u64, caught_up: bool, left_ms: u64 },
     /// The database did not answer, or not in time.
     Unknown { why: String },
 }
@@ -73,7 +76,7 @@ pub struct Lease {
     ask_ms: u64,
     /// The highest term ever seen: the database went back to an old state if it names a lower one.
     seen: u64,
-    /// When the holder was last heard to have everything he must deliver in MongoDB.
+    /// When the holder last said that everything he must deliver is in MongoDB.
     caught_up_ms: Option<u64>,
     pass: Pass,
 }
@@ -97,8 +100,8 @@ impl Lease {
     /// Until when (by this lease's clock) what is not among the holder's undelivered records was delivered by him; `None` if
     /// that was never heard.
     pub fn caught_up_ms(&self) -> Option<u64> {
-        // What he wrote down at that moment he had renewed up to one period before.
-        self.caught_up_ms.map(|at| at.saturating_sub(2 * RENEW_MS))
+        // What he wrote down at that moment he had looked at one period before, at most.
+        self.caught_up_ms.map(|at| at.saturating_sub(RENEW_MS))
     }
 
     /// When [`Lease::tick`] has something to say, at the latest.
@@ -147,10 +150,14 @@ impl Lease {
                     }
                 }
             }
-            Answer::Refused { holder, term, caught_up } => {
+            Answer::Refused { holder, term, caught_up, left_ms } => {
                 self.seen = self.seen.max(term);
+                // He may be dead: then nobody need wait longer than for the end of his lease.
+                self.ask_ms = self.ask_ms.min(now_ms.saturating_add(left_ms.max(SOON_MS)));
                 if caught_up {
-                    self.caught_up_ms = Some(asked_ms);
+                    // He said so when he renewed it last.
+                    let renewed_ms = asked_ms.saturating_sub(LEASE_MS.saturating_sub(left_ms));
+                    self.caught_up_ms = self.caught_up_ms.max(Some(renewed_ms));
                 }
                 match &mut self.role {
                     Role::Active { .. } => {
@@ -241,7 +248,11 @@ mod tests {
     }
 
     fn refused() -> Answer {
-        Answer::Refused { holder: "b".to_owned(), term: 1, caught_up: true }
+        left(LEASE_MS - 500, true)
+    }
+
+    fn left(left_ms: u64, caught_up: bool) -> Answer {
+        Answer::Refused { holder: "b".to_owned(), term: 1, caught_up, left_ms }
     }
 
     #[test]
@@ -300,10 +311,18 @@ mod tests {
         let mut lease = Lease::new(0);
         assert_eq!(lease.caught_up_ms(), None);
         lease.answered(10_000, 10_010, refused());
-        lease.answered(12_000, 12_010, Answer::Refused { holder: "b".to_owned(), term: 1, caught_up: false });
-        assert_eq!(lease.caught_up_ms(), Some(6_000));
-        assert_eq!(lease.answered(18_000, 18_010, granted(2)), Some(Turn::Took { term: 2 }));
-        assert_eq!(lease.caught_up_ms(), Some(6_000));
+        assert_eq!(lease.caught_up_ms(), Some(7_500), "he renewed half a second ago");
+        lease.answered(12_000, 12_010, left(LEASE_MS - 500, false));
+        assert_eq!(lease.caught_up_ms(), Some(7_500));
+        // He has died meanwhile: what he said last is not younger for being heard again.
+        lease.answered(20_000, 20_010, left(LEASE_MS - 500, true));
+        lease.answered(24_000, 24_010, left(1_500, true));
+        assert_eq!(lease.caught_up_ms(), Some(17_500));
+        assert_eq!(lease.next_deadline(), 24_010 + 1_500, "his lease is over then");
+        assert_eq!(lease.answered(25_510, 25_520, left(3, true)), None);
+        assert_eq!(lease.next_deadline(), 25_520 + SOON_MS);
+        assert_eq!(lease.answered(25_620, 25_630, granted(2)), Some(Turn::Took { term: 2 }));
+        assert_eq!(lease.caught_up_ms(), Some(17_513));
     }
 
     #[test]

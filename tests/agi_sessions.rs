@@ -3,13 +3,15 @@
 mod agi_support;
 
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agi_support::{Asterisk, Crm, ask, eventually, ivan, limits, numbers, office, prelude, settings, start};
+use agi_support::{Asterisk, Crm, ask, eventually, ivan, limits, office, prelude, settings, start};
 use crossbeam_channel::{bounded, never};
 use pinconnector::agi::{self, AgiSettings, Pbx};
 use pinconnector::asterisk::{PbxId, Uniqueid};
 use pinconnector::client::{Found, LookUp};
+use pinconnector::phone::{Numbers, NumbersSettings, OwnNumbers};
 
 const KNOWN: &str = "+79161234567";
 const UNKNOWN: &str = "+79169999999";
@@ -56,6 +58,31 @@ fn an_outgoing_call_shows_a_number_of_ours() {
     let said = ask(agi.addresses[0], "callerid?to=89169999999&from=101", "101");
     assert_eq!((said.value("OUTGOING_CALLERID"), said.status()), (Some("+74951234500"), Some("OK")));
     stop(agi);
+}
+
+#[test]
+fn an_exchange_in_another_country_reads_numbers_and_extensions_its_own_way() {
+    let german = |extensions: &str| {
+        let (mut office, _) = office(Crm::Says(None));
+        let own = OwnNumbers {
+            region: Some("DE".to_owned()),
+            extensions: Some(vec![extensions.to_owned()]),
+            ..OwnNumbers::default()
+        };
+        office.look_up = Box::new(|inquiry| match inquiry.number.as_str() {
+            "+493023125100" => LookUp::Found(Box::new(ivan())),
+            _ => LookUp::Miss,
+        });
+        let russian = NumbersSettings { region: Some("RU".to_owned()), ..NumbersSettings::default() };
+        office.numbers.own.insert(0, Arc::new(Numbers::new(&russian.with(&own)).expect("good")));
+        agi::spawn(limits(&settings()), office).expect("it listens")
+    };
+    for (extensions, status) in [("_1XX", "OK"), ("_2XX", "ABSENT")] {
+        let agi = german(extensions);
+        let said = ask(agi.addresses[0], "responsible", "03023125100");
+        assert_eq!((said.value("CLIENT_ID"), said.status()), (Some("4012"), Some(status)));
+        stop(agi);
+    }
 }
 
 #[test]
@@ -307,7 +334,7 @@ fn strangers_are_not_even_greeted_and_a_reload_lets_them_in() {
     assert_eq!(stranger.rest(), "");
     assert_eq!((agi.counts().stranger, agi.counts().sessions), (1, 0));
     let open = AgiSettings { allow: vec![format!("{own}/32")], ..strict };
-    assert!(agi.reload(limits(&open), numbers()));
+    assert!(agi.reload(limits(&open), agi_support::pbx_numbers()));
     eventually("the new list counts", || ask_quietly(agi.addresses[0]).as_deref() == Some("OK"));
     stop(agi);
 }

@@ -15,7 +15,7 @@ fn shipped() -> String {
 fn with_examples() -> String {
     let is_example = |line: &str| {
         line.starts_with("#[[")
-            || line == "#[asterisk.cdr]"
+            || ["#[asterisk.cdr]", "#[asterisk.numbers]"].contains(&line)
             || line.strip_prefix('#').and_then(|rest| rest.split_once(" = ")).is_some_and(|(key, _)| {
                 !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             })
@@ -136,7 +136,9 @@ fn every_key_is_in_the_shipped_file() {
                 line.strip_prefix(&key).is_some_and(|rest| rest.starts_with(" = "))
                     // A secret is shown as its file.
                     || key == "secret" && line.starts_with("secret_file = ")
-                    || shipped.contains(&format!("\n[{}.{key}]\n", section.trim_matches(['[', ']'])))
+                    || ["", "#"].iter().any(|mark| {
+                        shipped.contains(&format!("\n{mark}[{}.{key}]\n", section.trim_matches(['[', ']'])))
+                    })
             };
             assert!(body.lines().any(written), "{section} {key} is not in conf/pinconnector.toml");
             counted += 1;
@@ -208,6 +210,27 @@ fn check_explains_a_number() {
     let out = place.command(&["check", "--number", "8 (916) 123-45-67 доб. 12"]);
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(said.contains("+79161234567"), "{said}");
+}
+
+#[test]
+fn an_exchange_may_have_numbers_of_its_own() {
+    let place = Place::new();
+    let own = |keys: &str| LEAST.replacen("[[crm]]", &format!("[asterisk.numbers]\n{keys}\n[[crm]]"), 1);
+    place.write(&own("region = \"DE\"\nextensions = [\"_2XX\"]"));
+    let out = place.command(&["check", "--number", "030 23125 100"]);
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(said.contains("+493023125100"), "{said}{}", String::from_utf8_lossy(&out.stderr));
+
+    place.write(&own("region = \"Germany\""));
+    let out = place.command(&["check"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(78));
+    assert!(said.contains("numbers.region"), "{said}");
+
+    place.write(&own("match_last_digits = 9"));
+    let out = place.command(&["check"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(said.contains("match_last_digits") && said.contains("known are"), "{said}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use pinconnector::clock::{Now, rfc3339};
 use pinconnector::recordings::{self, Plan, RecordingsSettings, Shelf, Told};
 use serde_json::json;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 const DAY_MS: i64 = 86_400_000;
 
 /// A finished call so many days ago with one recording in this state.

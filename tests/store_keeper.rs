@@ -5,10 +5,11 @@
 mod store_support;
 
 use crossbeam_channel::bounded;
-use pinconnector::call::record::{Direction, FollowUp, Moment, Status};
+use pinconnector::call::Record;
+use pinconnector::call::record::{Direction, EndedBy, FollowUp, Moment, Span, Status};
 use pinconnector::outbox::{Outcome, Verdict};
 use pinconnector::store::reader::CallFilter;
-use pinconnector::store::rows::{Inheritance, Rows};
+use pinconnector::store::rows::{Inheritance, LastWord, Rows};
 use pinconnector::store::{Alarm, DestinationKind, Input, Order, Reader};
 use store_support::*;
 
@@ -493,11 +494,14 @@ fn who_follows_sends_nothing_and_takes_over_what_the_other_had_not_delivered() {
 
     // The fourth was over before this one was started.
     let undelivered = ["pbx-2.1", "pbx-4.1"].map(|n| ("crm".to_owned(), record(n, 1, at - 5)));
-    let inheritance = Inheritance { undelivered: undelivered.to_vec(), delivered_before_ms: Some(last_word_ms) };
-    let (answer, answers) = bounded(1);
-    let order = Order::Inherit { inheritance: Box::new(inheritance), answer };
-    desk.keeper.inputs.send(Input::Order(order)).unwrap();
-    assert_eq!(answers.recv_timeout(PATIENCE).unwrap().unwrap(), 3);
+    let inheritance = Inheritance {
+        undelivered: undelivered.to_vec(),
+        delivered_before_ms: Some(last_word_ms),
+        // What was going on is our own word.
+        open: ["pbx-2.1".to_owned()].into(),
+        over: Vec::new(),
+    };
+    assert_eq!(inherit(&desk, inheritance), 3);
     assert!(desk.batches.try_recv().is_err(), "not before it is told to");
 
     desk.keeper.inputs.send(Input::Deliver(true)).unwrap();
@@ -513,5 +517,87 @@ fn who_follows_sends_nothing_and_takes_over_what_the_other_had_not_delivered() {
     let reader = Reader::open(&desk.path).unwrap();
     until("nothing waits", || reader.destinations().unwrap()[0].waiting == 0);
     assert!(reader.record("pbx-4.1-1").unwrap().is_some(), "and is in the history here, too");
+    desk.stop();
+}
+
+/// Has the keeper take over what another one left, and answers how many records wait then.
+fn inherit(desk: &Desk, inheritance: Inheritance) -> u64 {
+    let (answer, answers) = bounded(1);
+    let order = Order::Inherit { inheritance: Box::new(inheritance), answer };
+    desk.keeper.inputs.send(Input::Order(order)).unwrap();
+    answers.recv_timeout(PATIENCE).unwrap().unwrap()
+}
+
+#[test]
+fn what_was_over_by_the_other_ones_word_stays_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 1, 50);
+    desk.keeper.inputs.send(Input::Deliver(false)).unwrap();
+    let at = now_ms();
+    // Started in the middle of the first: a record of its own numbering, and one with its own idea of the end.
+    let mut middle = record("pbx-1.1", 1, at);
+    middle.id = "pbx-1.1-1001".into();
+    desk.save_and_wait(vec![change("pbx-1.1", false, vec![record("pbx-1.1", 1, at + 9), middle])], 2);
+    let theirs = |conversation: &str| Record {
+        status: Status::Completed,
+        ended_by: Some(EndedBy::Client),
+        talk_seconds: Some(Span(5_000)),
+        ..record(conversation, 1, at)
+    };
+    let of_another_phone = Record { id: "pbx-1.1-2".into(), lead: false, ..theirs("pbx-1.1") };
+    let word = LastWord {
+        conversation: "pbx-1.1".into(),
+        joined: vec!["pbx-1.5".into()],
+        calls: vec![theirs("pbx-1.1"), of_another_phone],
+    };
+    assert_eq!(inherit(&desk, Inheritance { over: vec![word], ..Inheritance::default() }), 2);
+
+    // The core goes on to believe what it has seen.
+    let mut late = record("pbx-1.1", 1, at + 20);
+    late.status = Status::NoAnswer;
+    desk.save(vec![change("pbx-1.1", false, vec![late])]);
+    desk.keeper.inputs.send(Input::Deliver(true)).unwrap();
+    let mut sent = Vec::new();
+    while sent.len() < 2 {
+        let batch = desk.batch();
+        sent.extend(batch.deliveries.iter().map(|d| serde_json::from_str::<Record>(&d.body).unwrap()));
+        desk.saved(batch);
+    }
+    sent.sort_by(|one, two| one.id.cmp(&two.id));
+    assert_eq!(
+        sent[0],
+        Record { revision: (at + 9) as u64, ..theirs("pbx-1.1") },
+        "his word, above what we may have said"
+    );
+    assert_eq!((&*sent[1].id, sent[1].superseded_by.as_deref()), ("pbx-1.1-1001", Some("pbx-1.1-1")), "taken back");
+    let reader = Reader::open(&desk.path).unwrap();
+    until("nothing waits", || reader.destinations().unwrap()[0].waiting == 0);
+    let kept = reader.conversation("pbx-1.1").unwrap();
+    assert_eq!(kept.iter().filter(|record| record.superseded_by.is_none()).count(), 2, "the conversation is whole");
+    assert!(kept.iter().any(|record| record.id == "pbx-1.1-1" && record.status == Status::Completed));
+    assert_eq!(reader.conversation("pbx-1.5").unwrap(), kept, "and by the name of what was joined into it");
+    desk.stop();
+}
+
+#[test]
+fn what_had_not_arrived_is_sent_as_it_ended_for_the_other_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let desk = open(&settings(folder.path()), 1, 50);
+    desk.keeper.inputs.send(Input::Deliver(false)).unwrap();
+    let at = now_ms();
+    for n in ["pbx-1.1", "pbx-2.1"] {
+        desk.save_and_wait(vec![change(n, false, vec![record(n, 1, at)])], 1);
+    }
+    let theirs = |n: &str| Record { status: Status::Busy, ..record(n, 1, at - 5) };
+    let inheritance = Inheritance {
+        undelivered: ["pbx-1.1", "pbx-2.1"].map(|n| ("crm".to_owned(), theirs(n))).to_vec(),
+        // The second one goes on by his last word, so ours is the later one.
+        open: ["pbx-2.1".to_owned()].into(),
+        ..Inheritance::default()
+    };
+    assert_eq!(inherit(&desk, inheritance), 2);
+    let reader = Reader::open(&desk.path).unwrap();
+    let status = |id: &str| reader.record(id).unwrap().unwrap().status;
+    assert_eq!((status("pbx-1.1-1"), status("pbx-2.1-1")), (Status::Busy, record("pbx-2.1", 1, at).status));
     desk.stop();
 }

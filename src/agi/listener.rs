@@ -18,7 +18,7 @@ use super::clerks::{Clerks, Question};
 use super::counters::Counters;
 use super::session::{End, Session, Turn};
 use super::settings::Limits;
-use crate::phone::Numbers;
+use crate::phone::PbxNumbers;
 
 /// Connections that wait to be accepted: a burst of calls while we answer others.
 const BACKLOG: i32 = 512;
@@ -40,7 +40,7 @@ const READ_BYTES: usize = 16 << 10;
 #[derive(Debug)]
 pub struct Reload {
     pub limits: Limits,
-    pub numbers: Arc<Numbers>,
+    pub numbers: PbxNumbers,
 }
 
 /// What the thread owns.

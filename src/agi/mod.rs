@@ -35,7 +35,7 @@ pub use settings::{AgiSettings, CallerIds, Limits, Peers, Problem};
 
 use crate::asterisk::{PbxId, Text, Uniqueid};
 use crate::client::{Found, Inquiry, LookUp};
-use crate::phone::Numbers;
+use crate::phone::PbxNumbers;
 use crate::threads::Thread;
 
 /// Says the CRM of a place in the dialplan.
@@ -43,7 +43,7 @@ pub type Router = Box<dyn Fn(&Place<'_>) -> Option<String> + Send>;
 
 /// What a session needs of the rest of the house. The functions are called on the listener's thread and must not wait.
 pub struct Office {
-    pub numbers: Arc<Numbers>,
+    pub numbers: PbxNumbers,
     /// Names of the `[[crm]]` sections that can be asked.
     pub crms: Vec<String>,
     pub pbxs: Vec<Pbx>,
@@ -141,7 +141,7 @@ impl Agi {
 
     /// New peers, caller ids, budget, number of sessions and rules about numbers; addresses and the pool need a restart. Sessions
     /// that have begun keep their budget. False if the listener still has the last change before it.
-    pub fn reload(&self, limits: Limits, numbers: Arc<Numbers>) -> bool {
+    pub fn reload(&self, limits: Limits, numbers: PbxNumbers) -> bool {
         let is_taken = self.reload.try_send(listener::Reload { limits, numbers }).is_ok();
         // Full: it will wake anyway.
         let _ = io::Write::write(&mut &self.line, &[1]);

@@ -243,11 +243,15 @@ impl Session {
         let inquiry = Inquiry {
             crm: crm.clone().unwrap_or_default(),
             pbx: pbx_name.to_owned(),
-            number: request.number,
+            // The directory is the office's: a number as another country writes it is put into international form first.
+            number: match office.numbers.own.get(&pbx.0).and_then(|own| own.normalize(&request.number).e164) {
+                Some(e164) => e164.to_string(),
+                None => request.number,
+            },
             did: request.did,
             from: request.from,
         };
-        let keys = office.numbers.match_keys(&inquiry.number);
+        let keys = office.numbers.office.match_keys(&inquiry.number);
         if keys.e164.is_none() && keys.exact.is_none() {
             // Withheld, or no number at all: nobody's, and no CRM is asked for it.
             return self.decide(asking, Knowledge::Unknown, office, caller_ids);
@@ -267,7 +271,8 @@ impl Session {
             LookUp::Miss => questions.push((What::Client, inquiry.clone())),
         }
         if request.script == Script::CallerId && caller_ids.has_choice() {
-            let by_crm = asking.known.as_ref().and_then(|known| script::by_crm(known, caller_ids, &office.numbers));
+            let by_crm =
+                asking.known.as_ref().and_then(|known| script::by_crm(known, caller_ids, &office.numbers.office));
             if by_crm.is_none() {
                 asking.presented = None;
                 questions.push((What::Presented, inquiry));
@@ -365,9 +370,9 @@ impl Session {
         let (status, variables) = match asking.script {
             Script::CallerId => {
                 let presented = asking.presented.unwrap_or_default();
-                script::caller_id(&known, &presented, caller_ids, &office.numbers)
+                script::caller_id(&known, &presented, caller_ids, &office.numbers.office)
             }
-            script => script::responsible(script, &known, &office.numbers),
+            script => script::responsible(script, &known, office.numbers.at(asking.pbx.0)),
         };
         log::debug!("{}: {:?} is answered {}", self.call, asking.script, status.word());
         self.set_all(status, variables)

@@ -79,8 +79,18 @@ pub fn start(
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     let own_ids = format!("link-{:016x}-", u64::from_ne_bytes(random)).into();
-    let link =
-        Link { settings, parser, actions, heard, figures, capture, own_ids, connections: 0, said: Said::Nothing };
+    let link = Link {
+        settings,
+        parser,
+        actions,
+        heard,
+        figures,
+        capture,
+        own_ids,
+        connections: 0,
+        said: Said::Nothing,
+        next_action: None,
+    };
     spawn("ami-link", move || link.run())
 }
 
@@ -99,6 +109,9 @@ struct Link {
     own_ids: Arc<str>,
     connections: u32,
     said: Said,
+    /// Taken from the queue and not yet written. Beside the action under way, that is what the core asked for as soon as it
+    /// heard of the login, before this thread did.
+    next_action: Option<ToPbx>,
 }
 
 /// What the log was told last, so that each state is told once and not at every retry.
@@ -166,6 +179,9 @@ impl Link {
             self.serve(&mut connection)
         });
         self.figures.up_since_ms.store(0, ORDER);
+        if let Some(action) = self.next_action.take() {
+            self.say_dropped(&action);
+        }
         let end = match served {
             Ok(never) => match never {},
             Err(end) => end,
@@ -297,7 +313,20 @@ impl Link {
             let left = deadline.saturating_duration_since(Instant::now());
             select! {
                 recv(connection.notices) -> notice => return Ok(Some(notice.map_err(|_| End::from(Problem::Closed))?)),
-                recv(self.actions) -> action => self.drop_action(action.ok())?,
+                recv(self.actions) -> action => {
+                    let action = action.map_err(|_| End::Stopped)?;
+                    // The reader tells this thread of the login first and the core then, so whoever asks because of the
+                    // login finds it told here, even if his question is seen before it.
+                    let notice = connection.notices.try_recv().ok();
+                    if matches!(notice, Some(Notice::Up)) {
+                        self.next_action = Some(action);
+                    } else {
+                        self.say_dropped(&action);
+                    }
+                    if notice.is_some() {
+                        return Ok(notice);
+                    }
+                }
                 default(left) => return Ok(None),
             }
         }
@@ -309,15 +338,15 @@ impl Link {
         let mut denied = Vec::new();
         let mut pings = Pings::new(&self.settings);
         loop {
-            select! {
-                recv(self.actions) -> action => {
-                    let (id, action) = action.map_err(|_| End::Stopped)?;
-                    if sent.len() == REMEMBERED_ACTIONS {
-                        sent.pop_front();
-                    }
-                    sent.push_back((id.0.clone(), codec::name(&action)));
-                    self.write(&mut connection.wire, &id, &action)?;
+            if let Some((id, action)) = self.next_action.take() {
+                if sent.len() == REMEMBERED_ACTIONS {
+                    sent.pop_front();
                 }
+                sent.push_back((id.0.clone(), codec::name(&action)));
+                self.write(&mut connection.wire, &id, &action)?;
+            }
+            select! {
+                recv(self.actions) -> action => self.next_action = Some(action.map_err(|_| End::Stopped)?),
                 recv(connection.notices) -> notice => match notice {
                     Ok(Notice::Denied { action_id }) => {
                         let action = sent.iter().find(|(id, _)| *id == action_id).map(|(_, name)| *name);
@@ -354,16 +383,19 @@ impl Link {
     }
 
     fn hear(&self, heard: Heard) -> Result<(), End> {
-        let from = FromPbx { pbx: self.settings.pbx, at: Now::read(), heard: vec![heard] };
+        let from = FromPbx { pbx: self.settings.pbx, at: Now::read(), ahead_ms: None, heard: vec![heard] };
         self.heard.send(from).map_err(|_| End::Stopped)
     }
 
     /// `None` is the end of the queue.
     fn drop_action(&self, action: Option<ToPbx>) -> Result<(), End> {
-        let Some((_, action)) = action else { return Err(End::Stopped) };
-        count(&self.figures.actions_dropped, 1);
-        log::debug!("{}: {} is not sent, there is no link", self.settings.name, codec::name(&action));
+        self.say_dropped(&action.ok_or(End::Stopped)?);
         Ok(())
+    }
+
+    fn say_dropped(&self, (_, action): &ToPbx) {
+        count(&self.figures.actions_dropped, 1);
+        log::debug!("{}: {} is not sent, there is no link", self.settings.name, codec::name(action));
     }
 
     fn pause(&self, pause: Duration) -> Result<(), End> {

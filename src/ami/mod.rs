@@ -11,6 +11,7 @@ pub mod figures;
 pub mod inquiry;
 pub mod link;
 pub mod parse;
+mod pbx_clock;
 pub mod problem;
 pub mod reader;
 pub mod redact;
@@ -24,15 +25,17 @@ pub use settings::AsteriskSettings;
 use crate::asterisk::{Event, PbxId};
 use crate::clock::Now;
 
-/// What one read of a PBX's link brought, for the call-state thread.
+/// What one read of a PBX's link brought (what happened at one moment of it), for the call-state thread.
 ///
 /// A queue of these is bounded in bytes by being bounded in reads, as the reader never reads more than a fixed number of bytes
 /// at once.
 #[derive(Debug)]
 pub struct FromPbx {
     pub pbx: PbxId,
-    /// When it was read.
+    /// When it happened, by the clock of the exchange where its events say that (`timestampevents`), else when it was read.
     pub at: Now,
+    /// How far that clock is ahead of ours, in milliseconds; `None` if nothing is known of it.
+    pub ahead_ms: Option<i64>,
     /// In the order in which Asterisk said it; never empty.
     pub heard: Vec<Heard>,
 }

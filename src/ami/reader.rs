@@ -7,6 +7,7 @@ use super::capture::Capture;
 use super::codec::{Codec, Frame};
 use super::figures::{LinkFigures, ORDER, count};
 use super::parse::{Parsed, Parser};
+use super::pbx_clock::PbxClock;
 use super::problem::Problem;
 use super::wire::Wire;
 use super::{FromPbx, Heard};
@@ -20,6 +21,9 @@ use std::sync::Arc;
 pub const READ_BYTES: usize = 32 * 1024;
 /// … and the call-state queue of a PBX should hold so many reads: 32 MB as Asterisk sent it, some 65,536 events.
 pub const QUEUE_READS: usize = 1024;
+
+/// Events of one read so far apart are handed on separately, each with its time. Milliseconds.
+const AT_ONCE_MS: i64 = 50;
 
 /// What the link thread is told.
 pub(super) enum Notice {
@@ -69,6 +73,7 @@ impl Reader {
     fn read_to_the_end(&mut self) -> Result<Problem, Gone> {
         let mut codec = Codec::new();
         let mut state = State::Greeting;
+        let mut clock = PbxClock::default();
         let mut capacity = 1;
         loop {
             let room = codec.room();
@@ -85,7 +90,9 @@ impl Reader {
             codec.filled(bytes);
 
             let mut heard = Vec::with_capacity(capacity);
-            let mut ignored = 0;
+            // When what is in `heard` happened; usually at one moment.
+            let mut moment = at;
+            let (mut ignored, mut events) = (0, 0);
             while codec.advance() {
                 let offset = codec.frame_offset();
                 self.record(|capture| capture.message_at(offset));
@@ -95,7 +102,24 @@ impl Reader {
                         match self.parser.parse(&message) {
                             Parsed::Ignored => ignored += 1,
                             Parsed::Malformed => count(&self.figures.malformed, 1),
-                            Parsed::Event(event, _) => self.sort(event, &mut state, &mut heard)?,
+                            Parsed::Event(event, stamp_ms) => {
+                                let wall_ms = clock.moment(at, stamp_ms);
+                                if heard.is_empty() {
+                                    moment.wall_ms = wall_ms;
+                                } else if (wall_ms - moment.wall_ms).abs() >= AT_ONCE_MS {
+                                    // Read late: it waited for us while time went on.
+                                    let heard = std::mem::take(&mut heard);
+                                    events += heard.len();
+                                    self.pass_on(FromPbx {
+                                        pbx: self.pbx,
+                                        at: moment,
+                                        ahead_ms: clock.ahead_ms(),
+                                        heard,
+                                    })?;
+                                    moment.wall_ms = wall_ms;
+                                }
+                                self.sort(event, &mut state, &mut heard)?;
+                            }
                         }
                     }
                     Some(Frame::Greeting { version }) => {
@@ -110,12 +134,12 @@ impl Reader {
                 }
             }
             count(&self.figures.ignored, ignored);
+            count(&self.figures.events, (events + heard.len()) as u64);
             if heard.is_empty() {
                 continue;
             }
-            count(&self.figures.events, heard.len() as u64);
             capacity = heard.len().min(64);
-            self.pass_on(FromPbx { pbx: self.pbx, at, heard })?;
+            self.pass_on(FromPbx { pbx: self.pbx, at: moment, ahead_ms: clock.ahead_ms(), heard })?;
         }
     }
 

@@ -17,8 +17,9 @@ use super::codec::{Codec, Frame, Kind, Message};
 use super::parse::{Parsed, Parser};
 use crate::asterisk::Event;
 use crate::clock::Now;
+use flate2::bufread::MultiGzDecoder;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// One recorded connection.
@@ -124,27 +125,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// A file of gzip, at most [`MAX_RECORDING_BYTES`] long when unpacked.
 fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("not a gzip file: {what}"));
-    let [0x1f, 0x8b, 8, flags, _, _, _, _, _, _, rest @ ..] = bytes else {
-        return Err(broken("no header"));
-    };
-    let mut body = rest;
-    if flags & 0x04 != 0 {
-        let extra = body.get(..2).map(|n| usize::from(n[0]) | usize::from(n[1]) << 8);
-        body = extra.and_then(|extra| body.get(2 + extra..)).ok_or_else(|| broken("header cut short"))?;
-    }
-    // A file name, a comment: texts with a zero behind.
-    for present in [flags & 0x08, flags & 0x10] {
-        if present != 0 {
-            let end = memchr::memchr(0, body).ok_or_else(|| broken("header cut short"))?;
-            body = &body[end + 1..];
-        }
-    }
-    if flags & 0x02 != 0 {
-        body = body.get(2..).ok_or_else(|| broken("header cut short"))?;
-    }
-    miniz_oxide::inflate::decompress_to_vec_with_limit(body, MAX_RECORDING_BYTES)
-        .map_err(|error| broken(&error.to_string()))
+    let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
+    let mut unpacked = Vec::new();
+    let most = MAX_RECORDING_BYTES as u64;
+    let read = MultiGzDecoder::new(bytes).take(most + 1).read_to_end(&mut unpacked);
+    read.map_err(|error| invalid(&format!("not a gzip file: {error}")))?;
+    if unpacked.len() > MAX_RECORDING_BYTES { Err(invalid("longer than a recording may be")) } else { Ok(unpacked) }
 }
 
 /// Recorded connections, one after another, as what is heard of them and when.

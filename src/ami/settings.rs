@@ -10,7 +10,7 @@ use super::charset::Charset;
 use super::link::{LinkSettings, PING, PING_ANSWER};
 use super::wire::{Address, Tls};
 use crate::asterisk::PbxId;
-use crate::phone::DialFormat;
+use crate::phone::{DialFormat, OwnNumbers};
 use crate::secret::Secret;
 
 /// One `[[asterisk]]` section as written.
@@ -56,6 +56,9 @@ pub struct AsteriskSettings {
     /// Trunks that lead to another exchange of ours: the endpoint's name here, and the name of that `[[asterisk]]`.
     #[serde(default)]
     pub peers: BTreeMap<String, String>,
+    /// What its numbers and endpoints are like, where that differs from `[numbers]`.
+    #[serde(default)]
+    pub numbers: OwnNumbers,
     /// What a click-to-call rings first here, instead of `[click_to_call] channel`.
     #[serde(default)]
     pub channel: Option<String>,

@@ -57,7 +57,7 @@ impl Calls {
         if leg.uniqueid.is_empty() {
             return None;
         }
-        let party = self.rules.party(&leg.name)?;
+        let party = self.rules.party(pbx, &leg.name)?;
         let own = self.find(pbx, &leg.uniqueid).filter(|key| {
             let conversation = self.conversation(*key);
             !conversation.is_over() || conversation.channel(&leg.uniqueid).is_some()

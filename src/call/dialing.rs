@@ -84,8 +84,9 @@ impl Calls {
     /// A trunk is dialled: whom the other side sees is the caller id that the dialplan put on the caller by then.
     fn presents(&mut self, key: Key, caller: &Leg, dest: &Leg) {
         let number = &caller.caller_number;
-        let is_outside = matches!(self.rules.party(&dest.name), Some(Party::Trunk(_)));
-        if !is_outside || number.is_empty() || self.rules.numbers.is_extension(number) {
+        let pbx = self.conversation(key).pbx_id;
+        let is_outside = matches!(self.rules.party(pbx, &dest.name), Some(Party::Trunk(_)));
+        if !is_outside || number.is_empty() || self.rules.numbers.at(pbx.0).is_extension(number) {
             return;
         }
         let conversation = self.conversation_mut(key);
@@ -244,8 +245,9 @@ impl Calls {
 
     /// Dial's arguments name phones, whether they get a channel or not (`Newexten`).
     pub(super) fn named_in_dial(&mut self, key: Key, dialler: &Uniqueid, arguments: &str) {
+        let pbx = self.conversation(key).pbx_id;
         for target in target::targets(arguments) {
-            let Some(party) = self.rules.party(&target.channel) else { continue };
+            let Some(party) = self.rules.party(pbx, &target.channel) else { continue };
             if self.is_agents_leg(key, dialler) {
                 continue;
             }

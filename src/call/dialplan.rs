@@ -98,7 +98,7 @@ impl Calls {
                 let known = conversation.menu.take();
                 let new = known.as_ref().is_none_or(|m| m.context != context);
                 let (keys, heard, heard_at) = known.map(|m| (m.keys, m.heard, m.heard_at)).unwrap_or_default();
-                conversation.menu = Some(Menu {
+                conversation.menu = Some(Box::new(Menu {
                     context: context.clone(),
                     exten: leg.exten.to_string(),
                     keys,
@@ -106,7 +106,7 @@ impl Calls {
                     heard,
                     heard_at,
                     reads: application == "read",
-                });
+                }));
                 conversation.stage = Stage::Menu;
                 if new {
                     conversation.step(step(StepKind::Menu, wall).place(context));

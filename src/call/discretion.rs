@@ -4,6 +4,7 @@
 //! secretary who put a client through to the director has a record of her own, with everything in it but the recording.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::record::{Direction, Record};
 use crate::phone::EndpointPattern;
@@ -87,7 +88,7 @@ fn hide_other_party(patterns: &[EndpointPattern], record: &mut Record) {
     record.recordings.clear();
     record.variables.clear();
     record.follow_up = None;
-    for step in &mut record.timeline {
+    for step in record.timeline.iter_mut().map(Arc::make_mut) {
         for word in [&mut step.who, &mut step.to, &mut step.place] {
             if word.as_ref().is_some_and(|word| hidden.contains(word)) {
                 *word = None;

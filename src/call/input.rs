@@ -25,9 +25,13 @@ pub enum Input {
     CallerIdentified { pbx: PbxId, uniqueid: Uniqueid, client_id: Option<Text>, client_name: Option<Text> },
     /// An open conversation as it was stored before a restart of ours.
     Restored(Box<Conversation>),
-    /// An open conversation as the connector that was active before us had stored it. What we have seen of it ourselves stands;
-    /// what only the other one was told (the click behind it, what the dialplan asked) is taken over.
+    /// An open conversation as the connector that was active before us had stored it. What we have heard whole stands, and
+    /// learns what only the other one was told (the click behind it, what the dialplan asked); what we have heard only in part
+    /// gives way to it.
     Adopted(Box<Conversation>),
+    /// An open conversation as the connector that is active stored it a moment ago. Where we have heard it only in part (we were
+    /// started in the middle of it, or the link broke) and nothing happens in it just now, its word takes the place of ours.
+    Followed(Box<Conversation>),
     /// New rules (SIGHUP); open conversations keep those they began with.
     Reloaded(Box<Rules>),
 }

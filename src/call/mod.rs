@@ -5,7 +5,7 @@
 //! [`dialplan`] (where the caller is: greeting, menu, voicemail), [`queue`], [`bridging`] (who talks to whom),
 //! [`transfer`] (transfers, pickup, parking: conversations that turn out to be one), [`pool`] (agents who wait on the line),
 //! [`originate`] (click-to-call),
-//! [`resync`] (what Asterisk holds against what we believe), [`ending`] (who hung up and why). [`render`] makes records
+//! [`resync`] (what Asterisk holds against what we believe), [`takeover`] (what another connector knew), [`ending`] (who hung up and why). [`render`] makes records
 //! of it.
 //!
 //! Nothing here can fail: an event about an unknown channel is normal, since we connect in mid-call, and is counted.
@@ -29,6 +29,7 @@ pub mod record;
 pub mod render;
 pub mod resync;
 pub mod rules;
+pub mod takeover;
 pub mod target;
 pub mod transfer;
 
@@ -63,6 +64,12 @@ pub(crate) struct Held {
     closed: bool,
     /// What whoever clicked was told last.
     pub(crate) told: Option<Progress>,
+    /// Something of it may have happened unheard: we began to listen in the middle of it, or the link broke in it.
+    pub(crate) gap: bool,
+    /// Each of its records is to be stored once more: what the store has is not what it was published as.
+    pub(crate) anew: bool,
+    /// When something last happened to it; monotonic milliseconds.
+    pub(crate) touched_ms: u64,
 }
 
 /// What has been counted; never reset.
@@ -131,6 +138,7 @@ impl Calls {
             }
             Input::Restored(conversation) => self.restore(*conversation),
             Input::Adopted(conversation) => self.adopt(*conversation),
+            Input::Followed(conversation) => self.follow(*conversation),
             Input::Reloaded(rules) => self.rules = *rules,
         }
         self.due();
@@ -248,11 +256,11 @@ impl Calls {
 
     /// Something happened to this conversation that its records may show.
     pub(crate) fn touch(&mut self, key: Key) {
-        if let Some(held) = self.held.get_mut(&key)
-            && !held.dirty
-        {
-            held.dirty = true;
-            self.dirty.push(key);
+        if let Some(held) = self.held.get_mut(&key) {
+            held.touched_ms = self.now.mono_ms;
+            if !std::mem::replace(&mut held.dirty, true) {
+                self.dirty.push(key);
+            }
         }
     }
 
@@ -287,6 +295,9 @@ impl Calls {
                 absorbed: Vec::new(),
                 closed: false,
                 told: None,
+                gap: false,
+                anew: false,
+                touched_ms: self.now.mono_ms,
             },
         );
         self.lead_to(key, pbx, first.clone());
@@ -350,7 +361,8 @@ impl Calls {
             let Some(held) = self.held.get_mut(&key) else { continue };
             held.dirty = false;
             let absorbed = std::mem::take(&mut held.absorbed);
-            let records = render::changed(&mut held.conversation, &self.rules, wall);
+            let anew = std::mem::take(&mut held.anew);
+            let records = render::changed(&mut held.conversation, &self.rules, wall, anew);
             let conversation = &held.conversation;
             let progress = originate::progress(conversation);
             if progress.is_some() && progress != held.told {

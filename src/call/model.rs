@@ -398,12 +398,12 @@ pub struct Conversation {
     pub went_on: bool,
     /// When the extension `h` began, which runs after the end while the channel still exists.
     pub h_began: Option<Ms>,
-    pub menu: Option<Menu>,
+    pub menu: Option<Box<Menu>>,
     pub voicemail: Option<String>,
     pub queue: Option<QueueVisit>,
     /// Queues he left for another one; the first eight.
     pub past_queues: Vec<QueueVisit>,
-    pub pending_transfer: Option<PendingTransfer>,
+    pub pending_transfer: Option<Box<PendingTransfer>>,
     /// The transferer's channel, of another conversation, for whom this one is a consultation by feature code.
     #[serde(with = "uniqueid_option")]
     pub consulting: Option<Uniqueid>,
@@ -413,7 +413,7 @@ pub struct Conversation {
     /// The transferer hung up: his channel is not of this conversation.
     #[serde(default)]
     pub guest_asked_hangup: Option<Ms>,
-    pub click: Option<Click>,
+    pub click: Option<Box<Click>>,
     pub recordings: Vec<RecordingRun>,
     /// A recording started whose file is not known (MixMonitorStart without VarSet).
     pub unnamed_recording: Option<Ms>,
@@ -430,7 +430,8 @@ pub struct Conversation {
     pub restarted: bool,
     pub crm: Option<String>,
     pub variables: BTreeMap<String, String>,
-    pub timeline: Vec<Step>,
+    /// Shared with the records that show them.
+    pub timeline: Vec<Arc<Step>>,
     pub outside_hours: bool,
     /// The records as last sent out, revisions included; shared with whoever they were sent to.
     #[serde(with = "shared_records")]
@@ -590,9 +591,9 @@ impl Conversation {
         false
     }
 
-    pub fn step(&mut self, step: Step) {
+    pub fn step(&mut self, step: impl Into<Arc<Step>>) {
         if self.timeline.len() < MAX_STEPS {
-            self.timeline.push(step);
+            self.timeline.push(step.into());
         }
     }
 

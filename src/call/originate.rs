@@ -34,7 +34,7 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         conversation.crm = call.crm.map(String::from);
         conversation.caller_extension = Some(call.from.to_string());
-        conversation.click = Some(Click {
+        conversation.click = Some(Box::new(Click {
             request: call.request.to_string(),
             action_id: action_id.0.to_string(),
             agent: Some(call.from.to_string()),
@@ -45,7 +45,7 @@ impl Calls {
             timed_out: false,
             failed: false,
             cancelled: false,
-        });
+        }));
         self.await_originate(call.pbx, action_id.0.to_string(), Some(key));
         self.establish_click(key);
         self.remind(u64::from(call.timeout_ms) + SILENCE_MS, Deadline::Originate(key));
@@ -89,7 +89,7 @@ impl Calls {
         let (action_id, asked_at) = (pending.action_id.clone(), pending.asked_at);
         let conversation = self.conversation_mut(key);
         conversation.born = asked_at;
-        conversation.click = Some(Click {
+        conversation.click = Some(Box::new(Click {
             request: String::new(),
             action_id,
             agent: None,
@@ -100,7 +100,7 @@ impl Calls {
             timed_out: false,
             failed: false,
             cancelled: false,
-        });
+        }));
     }
 
     /// `DialBegin` without a caller: the first leg of an Originate.
@@ -181,7 +181,7 @@ impl Calls {
 
     /// Once agent and number are known, the record is there, before any phone rings.
     fn establish_click(&mut self, key: Key) {
-        let rules = self.rules.numbers.clone();
+        let numbers = self.rules.numbers.at(self.conversation(key).pbx_id.0).clone();
         let conversation = self.conversation_mut(key);
         let Some(click) = &conversation.click else { return };
         let (Some(agent), Some(asked)) = (click.agent.clone(), click.asked.clone()) else { return };
@@ -191,7 +191,7 @@ impl Calls {
         if conversation.direction.is_some() {
             return;
         }
-        let internal = rules.is_extension(&asked);
+        let internal = numbers.is_extension(&asked);
         let born = conversation.born;
         let phone = if internal {
             conversation.direction = Some(Direction::Internal);
@@ -250,7 +250,7 @@ impl Calls {
             None if !success && self.find(pbx, &Uniqueid::new(action_id)).is_none() => {
                 let key = self.begin(pbx, &Uniqueid::new(action_id), 1);
                 self.conversation_mut(key).born = asked_at;
-                self.conversation_mut(key).click = Some(Click {
+                self.conversation_mut(key).click = Some(Box::new(Click {
                     request: String::new(),
                     action_id: action_id.to_owned(),
                     agent: None,
@@ -261,13 +261,13 @@ impl Calls {
                     timed_out: false,
                     failed: false,
                     cancelled: false,
-                });
+                }));
                 key
             }
             None => return,
         };
         let asked_channel = channel.endpoint().split('@').next().unwrap_or_default().to_owned();
-        let agent = self.rules.numbers.is_extension(&asked_channel).then_some(asked_channel);
+        let agent = self.rules.numbers.at(pbx.0).is_extension(&asked_channel).then_some(asked_channel);
         let conversation = self.conversation_mut(key);
         let Some(click) = &mut conversation.click else { return };
         if click.asked.is_none() && exten.is_empty() {

@@ -4,6 +4,8 @@
 //! how it is written as JSON. How a field comes by its value is decided in the rest of `call/`. `serde` appears here
 //! (and in [`super::model`]) because these types *are* the stored and transmitted form; nothing here reads or writes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -362,7 +364,7 @@ pub struct Record {
     pub variables: std::collections::BTreeMap<String, String>,
     /// On the lead record: how the whole conversation went. On the others: the steps of this phone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub timeline: Vec<Step>,
+    pub timeline: Vec<Arc<Step>>,
     /// A receiver drops this record: another one has taken it over (with `records = "per-call"` a consultation that became a
     /// transfer; a place kept for a phone nobody was found behind). Where it names the record itself, the call turned out to belong to
     /// another CRM.
@@ -392,6 +394,12 @@ impl Record {
     /// The next revision at `wall_ms`: grows even if the clock was set back or the database lost.
     pub fn next_revision(previous: u64, wall_ms: i64) -> u64 {
         previous.saturating_add(1).max(u64::try_from(wall_ms).unwrap_or(0))
+    }
+
+    /// It was begun by a connector that had not heard how its conversation began.
+    pub fn began_in_mid_call(&self) -> bool {
+        let n = self.id.rsplit('-').next().and_then(|n| n.parse::<u32>().ok());
+        n.is_some_and(|n| n >= super::resync::FIRST_N_MID_WAY)
     }
 
     /// Applies `amendment`; false if that changed nothing. The revision grows if it did.

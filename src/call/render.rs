@@ -16,8 +16,9 @@ use super::rules::{RecordKind, Rules};
 /// The parts of one conversation's hang-up come within this time.
 const TOGETHER_MS: i64 = 1_000;
 
-/// The records of `conversation` that differ from what was published, with new revisions; remembers them as published.
-pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Arc<Record>> {
+/// The records of `conversation` that differ from what was published (`anew`: all of them), with new revisions; remembers them as
+/// published.
+pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64, anew: bool) -> Vec<Arc<Record>> {
     let records = rules.discretion.apply(records(conversation, rules));
     let lead = records.iter().find(|r| r.lead).or(records.first()).map(|r| r.id.clone());
     let mut changed = Vec::new();
@@ -25,7 +26,7 @@ pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64)
         match conversation.published.iter_mut().find(|p| p.id == record.id) {
             Some(published) => {
                 record.revision = published.revision;
-                if **published != record {
+                if anew || **published != record {
                     record.revision = Record::next_revision(published.revision, wall);
                     *published = Arc::new(record);
                     changed.push(Arc::clone(published));
@@ -75,7 +76,8 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
     if conversation.told_by_peer && conversation.published.is_empty() {
         return Vec::new();
     }
-    let refused = ending::refused_direction(conversation, |number| rules.numbers.is_extension(number));
+    let numbers = rules.numbers.at(conversation.pbx_id.0);
+    let refused = ending::refused_direction(conversation, |number| numbers.is_extension(number));
     if refused.is_some() && conversation.phoneless.is_none() {
         let (id, _) = conversation.next_id();
         conversation.phoneless = Some(id);
@@ -245,7 +247,7 @@ impl View<'_> {
             lead: false,
             client_number_normalized: number
                 .as_deref()
-                .and_then(|n| self.rules.numbers.normalize(n).e164)
+                .and_then(|n| self.rules.numbers.at(c.pbx_id.0).normalize(n).e164)
                 .map(|n| n.to_string()),
             client_number: number,
             client_name: c.client_name.clone().filter(|_| outside),
@@ -511,9 +513,9 @@ impl View<'_> {
             .collect()
     }
 
-    fn steps_of(&self, phone: &Phone) -> Vec<Step> {
+    fn steps_of(&self, phone: &Phone) -> Vec<Arc<Step>> {
         let Some(name) = phone.key.as_ref().map(PhoneKey::name) else { return Vec::new() };
-        let own = |step: &&Step| step.who.as_deref() == Some(name) || step.to.as_deref() == Some(name);
+        let own = |step: &&Arc<Step>| step.who.as_deref() == Some(name) || step.to.as_deref() == Some(name);
         self.conversation.timeline.iter().filter(own).cloned().collect()
     }
 

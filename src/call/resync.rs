@@ -4,7 +4,6 @@
 //! crash never sent shows itself only here.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 use super::bridging::BridgeKind;
 use super::model::{Party, Role};
@@ -91,6 +90,9 @@ impl Calls {
         exchange.listing = None;
         exchange.restarted = false;
         exchange.down_since = Some(wall);
+        for held in self.held.values_mut() {
+            held.gap |= held.conversation.pbx_id == pbx && !held.conversation.is_over();
+        }
     }
 
     /// `FullyBooted` (class `system`): an Asterisk younger than the broken link has been restarted.
@@ -286,7 +288,7 @@ impl Calls {
 
     fn take_in_unknown(&mut self, pbx: PbxId, listed: &ListedChannel) {
         let leg = &listed.leg;
-        if self.rules.party(&leg.name).is_none() {
+        if self.rules.party(pbx, &leg.name).is_none() {
             return;
         }
         self.counts.taken_in += 1;
@@ -296,6 +298,9 @@ impl Calls {
             // It exists since then, whatever we missed of it.
             let since = i64::try_from(listed.duration_s).unwrap_or(0).saturating_mul(1_000);
             self.conversation_mut(key).born = self.wall().saturating_sub(since);
+            if let Some(held) = self.held.get_mut(&key) {
+                held.gap = true;
+            }
         }
         let Some(key) = self.admit(pbx, leg) else { return };
         let application = listed.application.to_ascii_lowercase();
@@ -344,57 +349,13 @@ impl Calls {
         };
         let pbx = PbxId(u16::try_from(at).unwrap_or(u16::MAX));
         let key = self.hold_restored(conversation, pbx);
+        if let Some(held) = self.held.get_mut(&key) {
+            held.gap = true;
+        }
         self.touch(key);
     }
 
-    /// A conversation of a connector that is active no more. One we do not know began before we listened: it is restored, and the
-    /// audit finds out whether it is still there.
-    pub(super) fn adopt(&mut self, theirs: Conversation) {
-        let Some(at) = self.rules.pbxs.iter().position(|name| *name == theirs.pbx) else { return };
-        let pbx = PbxId(u16::try_from(at).unwrap_or(u16::MAX));
-        let Some(key) = theirs.channels.iter().find_map(|channel| self.find(pbx, &channel.uniqueid)) else {
-            return self.restore(theirs);
-        };
-        if self.conversation(key).began_in_mid_call() && !theirs.began_in_mid_call() {
-            return self.give_way(key, theirs);
-        }
-        let ours = self.conversation_mut(key);
-        if let Some(mut click) = theirs.click {
-            // Of an Originate that we did not ask for we know neither the user nor the record of the CRM.
-            if let Some(seen) = ours.click.take() {
-                click.agent_up |= seen.agent_up;
-                click.failed |= seen.failed;
-                click.timed_out |= seen.timed_out;
-            }
-            ours.click = Some(click);
-            ours.caller_extension = theirs.caller_extension.or(ours.caller_extension.take());
-        }
-        ours.crm = theirs.crm.or(ours.crm.take());
-        ours.client_id = theirs.client_id.or(ours.client_id.take());
-        ours.client_name = theirs.client_name.or(ours.client_name.take());
-        self.await_its_originate(pbx, key);
-        self.touch(key);
-    }
-
-    /// We began to listen in the middle of a call that the other one had heard from the start: his record goes on, ours were
-    /// never the call's. What happened since his last word is found out by the resync.
-    fn give_way(&mut self, key: Key, mut theirs: Conversation) {
-        let Some(held) = self.held.remove(&key) else { return };
-        for mut record in held.conversation.published {
-            if record.superseded_by.is_none() {
-                Arc::make_mut(&mut record).superseded_by = Some(String::new());
-                theirs.published.push(record);
-            }
-        }
-        let pbx = held.conversation.pbx_id;
-        let known: Vec<Uniqueid> = theirs.channels.iter().map(|channel| channel.uniqueid.clone()).collect();
-        for uniqueid in held.uniqueids.into_iter().filter(|uniqueid| !known.contains(uniqueid)) {
-            self.index.remove(&(pbx, uniqueid));
-        }
-        self.restore(theirs);
-    }
-
-    fn hold_restored(&mut self, mut conversation: Conversation, pbx: PbxId) -> Key {
+    pub(super) fn hold_restored(&mut self, mut conversation: Conversation, pbx: PbxId) -> Key {
         conversation.pbx_id = pbx;
         let first =
             conversation.channels.first().map_or_else(|| Uniqueid::new(&conversation.birth_id), |c| c.uniqueid.clone());
@@ -422,7 +383,7 @@ impl Calls {
     }
 
     /// The answer to the Originate of a click-to-call may still come, to whoever asked; or its agent takes the call.
-    fn await_its_originate(&mut self, pbx: PbxId, key: Key) {
+    pub(super) fn await_its_originate(&mut self, pbx: PbxId, key: Key) {
         let click = self.conversation(key).click.as_ref().filter(|c| !c.failed && !c.agent_up);
         if let Some(action_id) = click.map(|click| click.action_id.clone()) {
             self.await_originate(pbx, action_id, Some(key));

@@ -1,13 +1,12 @@
 //! The settings the core decides by: numbers, kind of records, routing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::asterisk::{ChannelName, PbxId};
 use crate::call::discretion::Discretion;
 use crate::call::hours::Hours;
 use crate::call::model::{Conversation, Party};
-use crate::phone::{EndpointPattern, Numbers, NumbersSettings};
+use crate::phone::{EndpointPattern, Numbers, NumbersSettings, PbxNumbers};
 
 /// One record per phone tried, or one per conversation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,7 +34,7 @@ pub struct Route {
 /// What the core needs of the configuration.
 #[derive(Clone)]
 pub struct Rules {
-    pub numbers: Arc<Numbers>,
+    pub numbers: PbxNumbers,
     pub records: RecordKind,
     /// Names of the exchanges, by [`PbxId`].
     pub pbxs: Vec<String>,
@@ -65,7 +64,7 @@ impl std::fmt::Debug for Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            numbers: Arc::new(
+            numbers: PbxNumbers::from(
                 Numbers::new(&NumbersSettings::default()).expect("the defaults are tested where they are defined"),
             ),
             records: RecordKind::PerPhone,
@@ -87,8 +86,14 @@ impl Rules {
         self.pbxs.get(usize::from(pbx.0)).map_or("pbx", String::as_str)
     }
 
-    /// Whose channel `name` is; `None` for channels that are no party of any call.
-    pub fn party(&self, name: &ChannelName) -> Option<Party> {
+    /// The exchange of that name; the first where none has it.
+    pub fn pbx_id(&self, name: &str) -> PbxId {
+        let at = self.pbxs.iter().position(|pbx| pbx == name).unwrap_or_default();
+        PbxId(u16::try_from(at).unwrap_or(u16::MAX))
+    }
+
+    /// Whose channel `name` of that exchange is; `None` for channels that are no party of any call.
+    pub fn party(&self, pbx: PbxId, name: &ChannelName) -> Option<Party> {
         if name.is_internal() || name.as_str().is_empty() {
             return None;
         }
@@ -96,7 +101,7 @@ impl Rules {
             return Some(Party::Local);
         }
         let endpoint = name.endpoint();
-        if self.numbers.is_extension(endpoint) {
+        if self.numbers.at(pbx.0).is_extension(endpoint) {
             return Some(Party::Extension(endpoint.to_owned()));
         }
         // `DAHDI/i1/74951234567-5`: the trunk is the span or group, not the number called through it.
@@ -112,8 +117,9 @@ impl Rules {
     /// Whom a trunk was asked to call: an extension of another exchange of ours, as `spb/201`, where the trunk leads there and the
     /// number is one.
     pub fn extension_at_peer(&self, pbx: PbxId, trunk: &str, number: Option<&str>) -> Option<String> {
-        let number = number.filter(|number| self.numbers.is_extension(number))?;
-        Some(format!("{}/{number}", self.pbx_name(self.peer(pbx, trunk)?)))
+        let peer = self.peer(pbx, trunk)?;
+        let number = number.filter(|number| self.numbers.at(peer.0).is_extension(number))?;
+        Some(format!("{}/{number}", self.pbx_name(peer)))
     }
 
     /// An extension as the outside sees it: alone where one exchange is configured, else with the exchange's name.
@@ -172,8 +178,27 @@ mod tests {
             ("CBAnn/600-00000001;2", None),
             ("", None),
         ] {
-            assert_eq!(rules.party(&ChannelName::new(name)), party, "{name}");
+            assert_eq!(rules.party(PbxId(0), &ChannelName::new(name)), party, "{name}");
         }
+    }
+
+    #[test]
+    fn an_exchange_may_name_its_phones_otherwise() {
+        let mut rules = Rules { pbxs: vec!["office".into(), "branch".into()], ..Rules::default() };
+        let own = NumbersSettings { extensions: vec!["boss".into(), "_2XX".into()], ..NumbersSettings::default() };
+        rules.numbers.own.insert(1, std::sync::Arc::new(Numbers::new(&own).expect("good")));
+        rules.peers.insert((PbxId(0), "to-branch".into()), PbxId(1));
+        for (pbx, name, party) in [
+            ("office", "PJSIP/101-1", Party::Extension("101".into())),
+            ("branch", "PJSIP/101-1", Party::Trunk("101".into())),
+            ("office", "PJSIP/boss-1", Party::Trunk("boss".into())),
+            ("branch", "PJSIP/boss-1", Party::Extension("boss".into())),
+        ] {
+            assert_eq!(rules.party(rules.pbx_id(pbx), &ChannelName::new(name)), Some(party), "{pbx} {name}");
+        }
+        let at_peer = |number| rules.extension_at_peer(PbxId(0), "to-branch", Some(number));
+        assert_eq!(at_peer("201").as_deref(), Some("branch/201"), "an extension there");
+        assert_eq!(at_peer("101"), None, "one here only");
     }
 
     #[test]

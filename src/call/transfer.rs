@@ -42,13 +42,13 @@ impl Calls {
             phone.gave_away = true;
         }
         conversation.step(step(StepKind::Transfer, wall).who(giver.name.clone()).to(exten.to_owned()).how("blind"));
-        conversation.pending_transfer = Some(PendingTransfer {
+        conversation.pending_transfer = Some(Box::new(PendingTransfer {
             from: giver.name,
             from_phone: giver.phone,
             exten: exten.to_owned(),
             tried: false,
             kind: TransferKind::Blind,
-        });
+        }));
         self.touch(key);
     }
 
@@ -59,8 +59,8 @@ impl Calls {
         let waiting = self.conversation(key).pending_transfer.as_ref();
         let waiting = waiting.filter(|t| !t.tried && t.kind == TransferKind::Blind);
         let Some(exten) = waiting.map(|t| t.exten.clone()) else { return };
-        let target =
-            if self.rules.numbers.is_extension(&exten) { PhoneKey::Extension(exten) } else { PhoneKey::Outside(exten) };
+        let numbers = self.rules.numbers.at(self.conversation(key).pbx_id.0);
+        let target = if numbers.is_extension(&exten) { PhoneKey::Extension(exten) } else { PhoneKey::Outside(exten) };
         if let Some(index) = self.phone(key, target, Some(dialler)) {
             let phone = &mut self.conversation_mut(key).phones[index];
             if phone.answered.is_none() {
@@ -212,7 +212,7 @@ impl Calls {
     pub(super) fn parked(&mut self, pbx: PbxId, parkee: &Leg, parker: &str, space: &str) {
         let wall = self.wall();
         let Some(key) = self.known(pbx, &parkee.uniqueid) else { return };
-        let party = self.rules.party(&crate::asterisk::ChannelName::new(parker));
+        let party = self.rules.party(pbx, &crate::asterisk::ChannelName::new(parker));
         let conversation = self.conversation_mut(key);
         let name = match party {
             Some(super::model::Party::Extension(extension)) => extension,
@@ -384,13 +384,13 @@ impl Calls {
             }
             // Given away while the target rings, waits in a queue or sits in a conference: who takes the client shows later.
             if taker.is_none_or(|i| conversation.phones[i].answered.is_none()) {
-                conversation.pending_transfer = Some(PendingTransfer {
+                conversation.pending_transfer = Some(Box::new(PendingTransfer {
                     from: giver.name,
                     from_phone: giver.phone,
                     exten: joined.to.take().unwrap_or_default(),
                     tried: taker.is_some(),
                     kind: TransferKind::Attended,
-                });
+                }));
             }
         }
         self.end_if_empty(main);
@@ -517,13 +517,13 @@ impl Calls {
         let Some(from) = phone.key.as_ref().map(|k| k.name().to_owned()) else { return };
         conversation.phones[index].gave_away = true;
         conversation.step(step(StepKind::Transfer, wall).who(from.clone()).to(next.name().to_owned()).how("blind"));
-        conversation.pending_transfer = Some(PendingTransfer {
+        conversation.pending_transfer = Some(Box::new(PendingTransfer {
             from,
             from_phone: Some(index),
             exten: next.name().to_owned(),
             tried: false,
             kind: TransferKind::Blind,
-        });
+        }));
     }
 }
 

@@ -8,10 +8,10 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use flate2::bufread::MultiGzDecoder;
 use jiff::tz::TimeZone;
 
 use super::columns::{Columns, LocalMs};
-use super::gunzip::Gunzip;
 use super::settings::CdrSettings;
 use super::{CdrError, Lines, local_time};
 
@@ -33,7 +33,7 @@ pub(crate) fn read(settings: &CdrSettings, zone: &TimeZone, since_ms: i64, until
         let fault = |error: io::Error| CdrError::new(format!("{} cannot be read: {error}", file.display()));
         let opened = File::open(&file).map_err(fault)?;
         if file.extension().is_some_and(|extension| extension == "gz") {
-            let mut reader = BufReader::new(Gunzip::new(BufReader::new(opened)).map_err(fault)?);
+            let mut reader = BufReader::new(MultiGzDecoder::new(BufReader::new(opened)));
             take(&mut reader, &mut columns, period, &mut lines, fault)?;
         } else {
             let mut reader = BufReader::with_capacity(64 * 1024, opened);

@@ -5,7 +5,6 @@
 
 pub mod columns;
 pub mod csv;
-mod gunzip;
 pub mod local_time;
 #[cfg(feature = "mysql")]
 pub mod mysql;

@@ -1,6 +1,7 @@
 //! `check`: everything that is wrong with the configuration, or what becomes of a number.
 
 use super::{Failure, print};
+use crate::ami::AsteriskSettings;
 use crate::config::{BadConfig, Config};
 use crate::daemon::process::exit;
 use crate::phone::DialRule;
@@ -24,14 +25,26 @@ pub fn check(loaded: Result<Config, BadConfig>) -> Result<(), Failure> {
 /// Prints what the rules make of each number.
 pub fn numbers(loaded: Result<Config, BadConfig>, numbers: &[String]) -> Result<(), Failure> {
     let config = loaded.map_err(bad)?;
-    let rules: Vec<DialRule<'_>> = config
-        .asterisk
-        .iter()
-        .map(|section| DialRule { place: &section.name, format: section.dial_format, prefix: &section.dial_prefix })
-        .collect();
-    let plan = config.numbers();
-    let explained: Vec<String> = numbers.iter().map(|number| plan.explain(number, &rules)).collect();
+    let office = config.numbers();
+    let (own, others): (Vec<_>, Vec<_>) =
+        config.asterisk.iter().partition(|section| config.own_numbers(section).is_some());
+    let mut explained = Vec::new();
+    for number in numbers {
+        if own.is_empty() || !others.is_empty() {
+            let rules: Vec<DialRule<'_>> = others.iter().map(|section| dial_rule(section)).collect();
+            explained.push(office.explain(number, &rules));
+        }
+        // An exchange with rules of its own may make another number of it.
+        for section in &own {
+            let plan = config.own_numbers(section).unwrap_or_else(|| office.clone());
+            explained.push(plan.explain(number, &[dial_rule(section)]));
+        }
+    }
     print(&explained.join("\n"))
+}
+
+fn dial_rule(section: &AsteriskSettings) -> DialRule<'_> {
+    DialRule { place: &section.name, format: section.dial_format, prefix: &section.dial_prefix }
 }
 
 /// A bad configuration as the end of a command.
@@ -41,6 +54,6 @@ pub fn bad(bad: BadConfig) -> Failure {
     Failure::new(exit::CONFIG, format!("the configuration is not good:\n{bad}\n{ending}"))
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
+use super::check::count;
 use super::{Failure, print, show};
 use crate::ami::Heard;
 use crate::ami::parse::Parser;
@@ -39,9 +40,9 @@ pub fn replay(files: &[PathBuf], rules: Rules, parser: &Parser, zone: &TimeZone,
         print(&show::table(&records, zone))?;
     }
     eprintln!(
-        "{} calls in {} conversations, from {} messages ({} of no interest, {} malformed, {} too large)",
-        records.len(),
-        records.iter().filter(|record| record.lead).count(),
+        "{} in {}, from {} messages ({} of no interest, {} malformed, {} too large)",
+        count(records.len(), "record"),
+        count(records.iter().filter(|record| record.lead).count(), "conversation"),
         tally.messages,
         tally.ignored,
         tally.malformed,

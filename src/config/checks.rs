@@ -123,6 +123,14 @@ fn asterisk(config: &Config, document: &Document<'_>, found: &mut Vec<Problem>) 
             };
             found.push(told.at_line(line));
         }
+        if let (Ok(_), Err(problems)) =
+            (Numbers::new(&config.numbers), Numbers::new(&config.numbers.with(&section.numbers)))
+        {
+            for problem in problems {
+                let place = format!("[[asterisk]] {:?} numbers.{}", section.name, problem.key);
+                found.push(Problem::error(&place, problem.message).at_line(line));
+            }
+        }
         for (trunk, other) in &section.peers {
             let there = config.asterisk.iter().any(|own| own.name == *other);
             let text = match (there, *other == section.name) {

@@ -4,23 +4,39 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Config, RecordsKind};
+use crate::ami::AsteriskSettings;
 use crate::asterisk::PbxId;
 use crate::call::Rules;
 use crate::call::discretion::Discretion;
 use crate::call::hours::Hours;
 use crate::call::rules::{RecordKind, Route};
-use crate::phone::{EndpointPattern, Numbers};
+use crate::lease::{LEASE_MS, RENEW_MS};
+use crate::phone::{EndpointPattern, Numbers, OwnNumbers, PbxNumbers};
 
 impl Config {
-    /// The rules about numbers; those of a checked configuration are good.
+    /// The office's rules about numbers; those of a checked configuration are good.
     pub fn numbers(&self) -> Numbers {
         Numbers::new(&self.numbers).expect("[numbers] was checked when the configuration was read")
+    }
+
+    /// The rules in force at an exchange, if it has its own.
+    pub fn own_numbers(&self, section: &AsteriskSettings) -> Option<Numbers> {
+        let own = &section.numbers;
+        let settings = (*own != OwnNumbers::default()).then(|| self.numbers.with(own))?;
+        Some(Numbers::new(&settings).expect("[asterisk.numbers] was checked when the configuration was read"))
+    }
+
+    /// Those of the office and of every exchange.
+    pub fn pbx_numbers(&self) -> PbxNumbers {
+        let own = (0..).zip(&self.asterisk);
+        let own = own.filter_map(|(id, section)| Some((id, Arc::new(self.own_numbers(section)?))));
+        PbxNumbers { office: Arc::new(self.numbers()), own: own.collect() }
     }
 
     /// What the core decides by.
     pub fn rules(&self) -> Rules {
         Rules {
-            numbers: Arc::new(self.numbers()),
+            numbers: self.pbx_numbers(),
             records: match self.calls.records {
                 RecordsKind::PerPhone => RecordKind::PerPhone,
                 RecordsKind::PerCall => RecordKind::PerCall,
@@ -36,8 +52,14 @@ impl Config {
             hours: self.hours_of_all(),
             every_originate_is_ours: false,
             audit_ms: self.audit_ms(),
-            ..Rules::default()
+            linger_ms: self.linger_ms(),
         }
+    }
+
+    /// With two connectors what ended since the other one fell out is still known when we take over, with its time.
+    fn linger_ms(&self) -> u64 {
+        let usual_ms = Rules::default().linger_ms;
+        if self.pair.lease.is_empty() { usual_ms } else { usual_ms + LEASE_MS + 2 * RENEW_MS }
     }
 
     fn hours_of_all(&self) -> Hours {

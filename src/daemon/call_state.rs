@@ -39,6 +39,9 @@ pub struct CallState {
     pub names: Vec<String>,
     /// The last moment the core was told of.
     pub last_ms: u64,
+    /// How far the clocks of the exchanges are ahead of ours, in milliseconds, where they stamp what they say. Calls are written down
+    /// by the clock of their exchange, all of them.
+    pub ahead_ms: Vec<i64>,
 }
 
 impl CallState {
@@ -61,7 +64,7 @@ impl CallState {
                         self.links = None;
                     }
                 },
-                default(timeout) => self.step(Now::read(), Input::Tick, Vec::new(), Vec::new()),
+                default(timeout) => self.step(Input::Tick, Vec::new(), Vec::new()),
             }
         }
         // Dropping the keeper's queue here is what makes the keeper finish.
@@ -70,7 +73,7 @@ impl CallState {
     /// An open conversation as it was stored before a restart of ours; before [`CallState::run`].
     pub fn restore(&mut self, conversation: Box<Conversation>) {
         log::debug!("{}: restored", conversation.id);
-        self.step(Now::read(), Input::Restored(conversation), Vec::new(), Vec::new());
+        self.step(Input::Restored(conversation), Vec::new(), Vec::new());
     }
 
     fn until_deadline(&self) -> Duration {
@@ -84,9 +87,19 @@ impl CallState {
 
     /// Everything one read of a link brought becomes one transaction.
     fn heard(&mut self, item: FromPbx) {
-        // When it was read is when it happened, however long it waited here; but time never goes back.
-        let now = Now { wall_ms: item.at.wall_ms, mono_ms: item.at.mono_ms.max(self.last_ms) };
         let pbx = item.pbx;
+        let wall_ms = match item.ahead_ms {
+            Some(ahead_ms) => {
+                if let Some(known) = self.ahead_ms.get_mut(usize::from(pbx.0)) {
+                    *known = ahead_ms;
+                }
+                item.at.wall_ms
+            }
+            // The first words after a login, or the end of the link: they have no stamp.
+            None => item.at.wall_ms.saturating_add(self.ahead(pbx)),
+        };
+        // When it was read is when it happened, however long it waited here; but time never goes back.
+        let now = Now { wall_ms, mono_ms: item.at.mono_ms.max(self.last_ms) };
         let mut save = Save { items: Vec::new(), release: Vec::new() };
         for heard in item.heard {
             let input = match heard {
@@ -131,19 +144,40 @@ impl CallState {
         }
     }
 
+    fn ahead(&self, pbx: PbxId) -> i64 {
+        self.ahead_ms.get(usize::from(pbx.0)).copied().unwrap_or(0)
+    }
+
     fn name(&self, pbx: PbxId) -> String {
         self.names.get(usize::from(pbx.0)).cloned().unwrap_or_default()
     }
 
     fn told(&mut self, told: Told) {
         match told.input {
-            TellCalls::Input(input) => self.step(Now::read(), *input, told.items, told.release),
+            TellCalls::Input(input) => self.step(*input, told.items, told.release),
             TellCalls::Probe(number) => self.save(Save { items: told.items, release: vec![Released::Alive(number)] }),
         }
     }
 
     /// One input through the core, and everything that follows from it as one transaction.
-    fn step(&mut self, now: Now, input: Input, items: Vec<Item>, release: Vec<Released>) {
+    fn step(&mut self, input: Input, items: Vec<Item>, release: Vec<Released>) {
+        let pbx = match &input {
+            Input::Heard { pbx, .. }
+            | Input::LinkUp { pbx }
+            | Input::LinkDown { pbx }
+            | Input::Over { pbx }
+            | Input::CallerIdentified { pbx, .. } => *pbx,
+            Input::PlaceCall(call) => call.pbx,
+            // Of no exchange, or it has its times in it: only revisions are made of it.
+            Input::Tick
+            | Input::CancelCall { .. }
+            | Input::Restored(_)
+            | Input::Adopted(_)
+            | Input::Followed(_)
+            | Input::Reloaded(_) => PbxId(0),
+        };
+        let mut now = Now::read();
+        now.wall_ms = now.wall_ms.saturating_add(self.ahead(pbx));
         let mut save = Save { items, release };
         self.decide(now, input, &mut save);
         self.save(save);

@@ -23,7 +23,7 @@ use crate::crm::calls_module::Refresh;
 use crate::crm::directory::pull::{Pull, Puller};
 use crate::crm::directory::{Directory, Part};
 use crate::crm::{Client as Line, Crm, Kind, RequestLog};
-use crate::phone::{EndpointPattern, Numbers};
+use crate::phone::{EndpointPattern, Numbers, PbxNumbers};
 use crate::store::reader::CallFilter;
 use crate::store::{DirectoryRows, Reader};
 
@@ -47,7 +47,8 @@ impl Dialplan {
         if config.agi.listen.is_empty() {
             return Ok(None);
         }
-        let numbers = Arc::new(config.numbers());
+        let pbx_numbers = config.pbx_numbers();
+        let numbers = Arc::clone(&pbx_numbers.office);
         let limits = config.agi.check(&numbers).map_err(|problems| {
             let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
             io::Error::new(io::ErrorKind::InvalidInput, all.join("; "))
@@ -81,7 +82,7 @@ impl Dialplan {
             };
             pullers.push((section.name.clone(), pull.start()?));
         }
-        let agi = agi::spawn(limits, office(config, numbers, &directory, crms, told, log))?;
+        let agi = agi::spawn(limits, office(config, pbx_numbers, &directory, crms, told, log))?;
         for address in &agi.addresses {
             log::info!("FastAGI: listening on {address}");
         }
@@ -105,9 +106,9 @@ impl Dialplan {
 
     /// New peers, budget, caller ids and rules about numbers; the rest needs a restart.
     pub fn reload(&self, config: &Config) {
-        let numbers = Arc::new(config.numbers());
-        self.directory.reload(Arc::clone(&numbers));
-        if let Ok(limits) = config.agi.check(&numbers)
+        let numbers = config.pbx_numbers();
+        self.directory.reload(Arc::clone(&numbers.office));
+        if let Ok(limits) = config.agi.check(&numbers.office)
             && !self.agi.reload(limits, numbers)
         {
             log::warn!("reload: FastAGI is still taking over the last change; reload once more");
@@ -128,7 +129,7 @@ impl Dialplan {
 
 fn office(
     config: &Config,
-    numbers: Arc<Numbers>,
+    numbers: PbxNumbers,
     directory: &Arc<Directory>,
     crms: Vec<Arc<Crm>>,
     told: Sender<Told>,
@@ -148,7 +149,7 @@ fn office(
         route: Box::new(move |place| route(&routes, place)),
         look_up: Box::new(move |inquiry| looked_up.look_up(inquiry, Now::read())),
         clerk: Box::new({
-            let numbers = Arc::clone(&numbers);
+            let numbers = Arc::clone(&numbers.office);
             move || {
                 Box::new(OfficeClerk {
                     directory: Arc::clone(&asked),

@@ -268,6 +268,7 @@ impl Service {
             feed: Arc::clone(&feed),
             names: config.asterisk.iter().map(|section| section.name.clone()).collect(),
             last_ms: 0,
+            ahead_ms: vec![0; config.asterisk.len()],
         };
         for conversation in restored {
             state.restore(conversation);

@@ -4,6 +4,7 @@
 //! one had not delivered and what only it was told of the calls that go on, then delivers. What the lease means is decided in
 //! [`crate::lease`]; where it lies and how records get from one to the other is the [`Shared`] database's.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::queues::{Notice, Released, TellCalls, Told};
 use super::window::Exchange;
-use crate::call::{Input, Record};
+use crate::call::{Conversation, Input};
 use crate::clock::{Now, boot_ms};
 use crate::config::Config;
 use crate::lease::{Answer, Lease, Role, Turn};
+use crate::outbox::last_word;
 use crate::store::relay::{Left, Relay, RelayChange};
-use crate::store::rows::Inheritance;
+use crate::store::rows::{Inheritance, LastWord};
 use crate::store::{self, Order, Reader};
 use crate::threads::Thread;
 
@@ -27,6 +29,11 @@ use crate::threads::Thread;
 const PRUNE_EVERY_MS: u64 = 600_000;
 /// Tries to read what the other one left, while the lease is held.
 const READINGS: usize = 3;
+/// How often a follower reads the open calls of the active one after a link came up, once with each question for the lease.
+const FOLLOWED: usize = 5;
+/// Conversations of ours that wait and are compared with what the other one wrote, the youngest; more wait only where nobody
+/// could write for hours.
+const SETTLED_MAX: usize = 10_000;
 /// How long the keeper may take to store an inheritance.
 const STORED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -46,6 +53,18 @@ pub trait Shared: Send {
     /// # Errors
     /// If it cannot be read, in words.
     fn left(&mut self) -> Result<Left, String>;
+
+    /// What goes on by the word of the active connector.
+    ///
+    /// # Errors
+    /// If it cannot be read, in words.
+    fn open(&mut self) -> Result<Vec<Conversation>, String>;
+
+    /// What the common history has of these conversations.
+    ///
+    /// # Errors
+    /// If it cannot be read, in words.
+    fn written(&mut self, conversations: &[String]) -> Result<Vec<LastWord>, String>;
 }
 
 /// Makes a connection to the shared database, on the thread that uses it.
@@ -76,7 +95,7 @@ impl Pair {
     /// If the system gives no thread.
     pub fn start(lease: Lease, make: Make, ways: Ways) -> io::Result<Self> {
         let (wishes, wished) = bounded(1);
-        let holder = Holder { lease, make, ways, pruned_ms: boot_ms() };
+        let holder = Holder { lease, make, ways, pruned_ms: boot_ms(), linked_ms: 0, to_follow: 0 };
         let thread = Thread::start("lease", move || holder.run(&wished))?;
         Ok(Self { wishes, thread })
     }
@@ -99,6 +118,10 @@ struct Holder {
     make: Make,
     ways: Ways,
     pruned_ms: u64,
+    /// When the links that are up came up, added together: another figure means another link.
+    linked_ms: i64,
+    /// How often the active one's open calls are still to be read since then.
+    to_follow: usize,
 }
 
 impl Holder {
@@ -119,6 +142,7 @@ impl Holder {
                     self.tell(None);
                 }
                 self.turned(turn);
+                self.follow();
             }
             self.prune();
             let wait_ms = self.lease.next_deadline().saturating_sub(boot_ms());
@@ -174,7 +198,7 @@ impl Holder {
                 }
             });
             match left {
-                Some(left) => inherit(&ways, left, delivered_before_ms),
+                Some(left) => inherit(&ways, &mut *shared, left, delivered_before_ms),
                 // Sending what has arrived already is harmless, not sending what has not is not.
                 None => log::error!("taking over without what the other connector left: everything of ours is sent"),
             }
@@ -189,6 +213,37 @@ impl Holder {
         }
     }
 
+    /// A follower that began to listen in the middle of calls learns how they began from whoever is active, as long as
+    /// that one lives. Several times: what happened to a call a moment ago is not in MongoDB yet.
+    fn follow(&mut self) {
+        let Role::Standby { holder: Some(_) } = self.lease.role() else { return };
+        let up_since = |exchange: &Exchange| exchange.figures.up_since_ms.load(Ordering::Relaxed);
+        let linked_ms = self.ways.exchanges.iter().map(up_since).fold(0, i64::wrapping_add);
+        if std::mem::replace(&mut self.linked_ms, linked_ms) != linked_ms {
+            self.to_follow = FOLLOWED;
+        }
+        if self.to_follow == 0 || linked_ms == 0 {
+            return;
+        }
+        self.to_follow -= 1;
+        let (make, ways) = (Arc::clone(&self.make), self.ways.clone());
+        // Not here: the lease must be asked for meanwhile.
+        let started = Thread::start("take-over", move || match make().open() {
+            Ok(open) => {
+                for conversation in open {
+                    let input = TellCalls::Input(Box::new(Input::Followed(Box::new(conversation))));
+                    if ways.told.send(Told { input, items: Vec::new(), release: Vec::new() }).is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(why) => log::warn!("what the active connector has of the calls that go on cannot be read: {why}"),
+        });
+        if let Err(error) = started {
+            log::warn!("no thread to read the calls of the active connector: {error}");
+        }
+    }
+
     /// A follower keeps what it hears until it knows that it was delivered.
     fn prune(&mut self) {
         let now_ms = boot_ms();
@@ -198,9 +253,12 @@ impl Holder {
         self.pruned_ms = now_ms;
         let Some(delivered_before_ms) = self.delivered_before_ms() else { return };
         let (make, ways) = (Arc::clone(&self.make), self.ways.clone());
-        let started = Thread::start("take-over", move || match make().left() {
-            Ok(left) => inherit(&ways, Left { open: Vec::new(), ..left }, Some(delivered_before_ms)),
-            Err(why) => log::warn!("what the active connector has delivered cannot be read: {why}"),
+        let started = Thread::start("take-over", move || {
+            let mut shared = make();
+            match shared.left() {
+                Ok(left) => settle(&ways, &mut *shared, left, Some(delivered_before_ms)),
+                Err(why) => log::warn!("what the active connector has delivered cannot be read: {why}"),
+            }
         });
         if let Err(error) = started {
             log::warn!("no thread to read what the active connector has delivered: {error}");
@@ -224,25 +282,21 @@ pub fn name(config: &Config) -> String {
 }
 
 /// Hands on what was left: open conversations to the core, records to the keeper; back when it is committed.
-fn inherit(ways: &Ways, left: Left, delivered_before_ms: Option<i64>) {
-    let (open, rows) = (left.open.len(), left.undelivered.len());
+fn inherit(ways: &Ways, shared: &mut dyn Shared, left: Left, delivered_before_ms: Option<i64>) {
     let reader = Reader::open(&ways.database);
-    for conversation in left.open {
+    for conversation in &left.open {
         // One that has ended here ended after the other's last word.
         let records = reader.as_ref().ok().and_then(|reader| reader.conversation(&conversation.id).ok());
-        let is_over = |records: Vec<Record>| {
-            let same = conversation.published.iter().all(|theirs| records.iter().any(|ours| ours.id == theirs.id));
-            same && !records.is_empty() && records.iter().all(|record| record.ended_at.is_some())
-        };
-        if records.is_some_and(is_over) {
+        let published = || conversation.published.iter().map(|record| &**record);
+        if records.is_some_and(|ours| last_word::has_ended_since(published(), &ours)) {
             continue;
         }
-        let input = TellCalls::Input(Box::new(Input::Adopted(Box::new(conversation))));
+        let input = TellCalls::Input(Box::new(Input::Adopted(Box::new(conversation.clone()))));
         if ways.told.send(Told { input, items: Vec::new(), release: Vec::new() }).is_err() {
             return;
         }
     }
-    if open > 0 {
+    if !left.open.is_empty() {
         // What has happened since the other one's last word.
         for (nth, exchange) in ways.exchanges.iter().enumerate() {
             if exchange.figures.up_since_ms.load(Ordering::Relaxed) > 0 {
@@ -251,14 +305,35 @@ fn inherit(ways: &Ways, left: Left, delivered_before_ms: Option<i64>) {
             }
         }
     }
-    let inheritance = Box::new(Inheritance { undelivered: left.undelivered, delivered_before_ms });
+    settle(ways, shared, left, delivered_before_ms);
+}
+
+/// Has the keeper store what was left, and what is over by the other one's last word; back when it is committed.
+fn settle(ways: &Ways, shared: &mut dyn Shared, left: Left, delivered_before_ms: Option<i64>) {
+    let (goes_on, rows) = (left.open.len(), left.undelivered.len());
+    let open: HashSet<String> = left.open.into_iter().map(|conversation| conversation.id).collect();
+    let waiting = Reader::open(&ways.database).and_then(|reader| reader.conversations_that_wait(SETTLED_MAX));
+    let over = waiting.map_err(|error| error.to_string()).and_then(|ids| shared.written(&ids)).unwrap_or_else(|why| {
+        log::error!("what the other connector wrote into the history cannot be read: {why}; our own word stands");
+        Vec::new()
+    });
+    let over = over
+        .into_iter()
+        .filter(|word| last_word::is_over(&word.calls))
+        .filter(|word| !open.contains(&word.conversation) && !word.joined.iter().any(|id| open.contains(id)))
+        .collect::<Vec<_>>();
+    let settled = over.len();
+    let inheritance = Box::new(Inheritance { undelivered: left.undelivered, delivered_before_ms, open, over });
     let (answer, answers) = bounded(1);
     if ways.keeper.send(store::Input::Order(Order::Inherit { inheritance, answer })).is_err() {
         return;
     }
     match answers.recv_timeout(STORED_WITHIN) {
         Ok(Ok(waiting)) => {
-            log::info!("taken over: {open} open conversations, {rows} undelivered records; {waiting} records wait now");
+            log::info!(
+                "of the other connector: {goes_on} open conversations, {rows} undelivered records, {settled} conversations that were over; \
+                 {waiting} records wait now"
+            );
         }
         Ok(Err(error)) => log::error!("what the other connector left cannot be stored: {error}"),
         Err(_) => log::error!("what the other connector left is not stored yet; the database is behind"),
@@ -285,7 +360,12 @@ mod mongodb {
 
     impl Shared for InMongodb {
         fn ask(&mut self, caught_up: bool) -> Answer {
-            self.document.ask(caught_up)
+            let answer = self.document.ask(caught_up);
+            if matches!(answer, Answer::Refused { .. }) {
+                // What was there of ours says nothing once it is our turn again.
+                self.caught_up.store(false, Ordering::SeqCst);
+            }
+            answer
         }
 
         fn release(&mut self) {
@@ -298,6 +378,14 @@ mod mongodb {
 
         fn left(&mut self) -> Result<Left, String> {
             self.document.left()
+        }
+
+        fn open(&mut self) -> Result<Vec<Conversation>, String> {
+            self.document.open()
+        }
+
+        fn written(&mut self, conversations: &[String]) -> Result<Vec<LastWord>, String> {
+            self.document.written(conversations)
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
 use super::queues::Released;
@@ -206,7 +207,7 @@ impl Pusher {
                 size,
                 offset,
                 content_type,
-                data: base64(&data),
+                data: BASE64_STANDARD.encode(&data),
             };
             let answer = match ask(client, &part) {
                 Ok(answer) => answer,
@@ -282,20 +283,6 @@ fn piece(
     Some(data)
 }
 
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let number = three.iter().fold(0_u32, |n, byte| n << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for nth in 0..4 {
-            let sign = SIGNS[(number >> (18 - 6 * nth) & 63) as usize];
-            text.push(if nth <= three.len() { char::from(sign) } else { '=' });
-        }
-    }
-    text
-}
-
 /// The pusher's thread and the way to it.
 pub struct Pushing {
     pub told: Sender<Told>,
@@ -340,20 +327,5 @@ impl Pushing {
         let ended = self.thread.join_until(Instant::now() + GRACE);
         drop(self.keeper);
         (!ended).then_some(name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        let examples =
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
-        for (plain, text) in examples {
-            assert_eq!(base64(plain.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
     }
 }

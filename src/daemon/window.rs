@@ -275,7 +275,7 @@ pub fn setup(config: &Config, link_key: LinkKey) -> http::Setup {
         click_to_call: config.click_to_call.clone(),
         crms: crms.collect(),
         pbxs: pbxs.collect(),
-        numbers: config.numbers(),
+        numbers: config.pbx_numbers(),
         zone: config.zone(),
         search: config.recordings.search.clone(),
         link_key,

@@ -27,7 +27,7 @@ use super::{Errand, Setup};
 use crate::call::Record;
 use crate::call::record::Moment;
 use crate::clock::Now;
-use crate::phone::Numbers;
+use crate::phone::PbxNumbers;
 
 /// How often listeners hear that we are alive.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -83,7 +83,7 @@ struct Clicked {
 pub struct Desk {
     http: HttpSettings,
     pbxs: Vec<Pbx>,
-    numbers: Numbers,
+    numbers: PbxNumbers,
     zone: jiff::tz::TimeZone,
     search: Vec<String>,
     link_key: links::LinkKey,
@@ -198,7 +198,7 @@ impl Desk {
         match happened {
             Happened::Records(records) => {
                 let now_s = now_s();
-                records.into_iter().for_each(|record| self.hub.record(record, &self.numbers, now_s, &self.gate));
+                records.into_iter().for_each(|record| self.hub.record(record, &self.numbers.office, now_s, &self.gate));
             }
             Happened::Request(progress) => self.book.settle(&progress),
             Happened::Link(pbx) => self.hub.link(pbx, Moment(Now::read().wall_ms), &self.gate),
@@ -315,7 +315,7 @@ impl Desk {
 
     fn listen(&mut self, token: Token, request: &Request, now: Now) {
         let (extensions, mobiles) = (request.parameter("extension"), request.parameter("phone"));
-        let phones = Phones::parse(extensions.as_deref(), mobiles.as_deref(), &self.numbers);
+        let phones = Phones::parse(extensions.as_deref(), mobiles.as_deref(), &self.numbers.office);
         let filter = match self.caller(request, now) {
             Err(why) => return self.gate.answer(token, self.with_origin(unsigned(&why), request)),
             // A link is in the hands of a browser: it is good for as long as it says, and which recordings somebody may hear the CRM decides.
@@ -331,7 +331,7 @@ impl Desk {
             }
         };
         let origin = self.allowed_origin(request);
-        if !self.hub.join(token, filter, origin, &self.numbers, &self.gate) {
+        if !self.hub.join(token, filter, origin, &self.numbers.office, &self.gate) {
             let answer = Answer::error(503, "busy", "too many listen already").with("Retry-After", "30");
             self.gate.answer(token, answer);
         }

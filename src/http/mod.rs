@@ -44,7 +44,7 @@ pub use links::LinkKey;
 pub use office::{Feed, Happened, Office};
 pub use settings::{ClickToCallSettings, HttpSettings, Problem, Role};
 
-use crate::phone::Numbers;
+use crate::phone::PbxNumbers;
 use crate::threads::Thread;
 use desk::{Desk, ToDesk};
 use gate::{Door, Figures, Fill, Gate, Limits, Mailbox, Post};
@@ -58,7 +58,7 @@ pub struct Setup {
     pub click_to_call: ClickToCallSettings,
     pub crms: Vec<office::Crm>,
     pub pbxs: Vec<office::Pbx>,
-    pub numbers: Numbers,
+    pub numbers: PbxNumbers,
     /// The office's, for hours and dated folders.
     pub zone: TimeZone,
     /// `[recordings] search`

@@ -3,6 +3,7 @@
 //! The rows lie in the local database (`store/`), which asks this module what to do with one record at a time; the bytes
 //! are carried by `crm/`. Both meet in the types below.
 
+pub mod last_word;
 pub mod policy;
 
 /// One record on its way to one CRM: the newest revision of it.

@@ -17,7 +17,9 @@ mod plan;
 mod reading;
 mod resolve;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -47,6 +49,31 @@ pub struct NumbersSettings {
     pub trunks: Vec<String>,
     /// Numbers without an international form are compared by this many last digits: 7 to 15, or 0 for never.
     pub match_last_digits: u32,
+}
+
+/// `[asterisk.numbers]`: what one exchange has otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OwnNumbers {
+    pub region: Option<String>,
+    pub area_code: Option<String>,
+    pub extensions: Option<Vec<String>>,
+    pub trunks: Option<Vec<String>>,
+}
+
+impl NumbersSettings {
+    /// Those of an exchange. An area code of the office means nothing in another country.
+    #[must_use]
+    pub fn with(&self, own: &OwnNumbers) -> NumbersSettings {
+        let elsewhere = own.region.is_some() && own.region != self.region;
+        NumbersSettings {
+            region: own.region.clone().or_else(|| self.region.clone()),
+            area_code: own.area_code.clone().or_else(|| self.area_code.clone().filter(|_| !elsewhere)),
+            extensions: own.extensions.clone().unwrap_or_else(|| self.extensions.clone()),
+            trunks: own.trunks.clone().unwrap_or_else(|| self.trunks.clone()),
+            match_last_digits: self.match_last_digits,
+        }
+    }
 }
 
 impl Default for NumbersSettings {
@@ -83,6 +110,28 @@ pub struct Numbers {
     trunks: Vec<EndpointPattern>,
     /// 0 for never.
     match_last_digits: u32,
+}
+
+/// The rules about numbers of the office, and those of exchanges that stand in another country or name their phones otherwise.
+/// Clients of all are compared by E.164; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PbxNumbers {
+    pub office: Arc<Numbers>,
+    /// By the number of the exchange (`PbxId`); one that is not in it has those of the office.
+    pub own: BTreeMap<u16, Arc<Numbers>>,
+}
+
+impl From<Numbers> for PbxNumbers {
+    fn from(office: Numbers) -> PbxNumbers {
+        PbxNumbers { office: Arc::new(office), own: BTreeMap::new() }
+    }
+}
+
+impl PbxNumbers {
+    /// Those in force at an exchange.
+    pub fn at(&self, pbx: u16) -> &Arc<Numbers> {
+        self.own.get(&pbx).unwrap_or(&self.office)
+    }
 }
 
 /// What a number is, as far as its plan tells.

@@ -78,6 +78,10 @@ impl Reader {
         self.database.all_waiting(after, most)
     }
 
+    pub fn conversations_that_wait(&self, most: usize) -> Result<Vec<String>, StoreError> {
+        self.database.conversations_that_wait(most)
+    }
+
     pub fn calls(&self, filter: &CallFilter) -> Result<Vec<Record>, StoreError> {
         self.database.calls(filter)
     }

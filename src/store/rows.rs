@@ -1,5 +1,7 @@
 //! What the store keeps beside calls, and what it tells about itself: plain values.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use crate::call::Record;
@@ -107,7 +109,7 @@ pub enum Rows {
     All,
 }
 
-/// What the connector that was active before us left to be delivered.
+/// What the connector that was active before us left behind.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Inheritance {
     /// Records that had not arrived at these destinations, as that one knew them.
@@ -115,6 +117,19 @@ pub struct Inheritance {
     /// Whatever of ours changed before this moment of our clock and is not among them had arrived. `None`: nothing is known of
     /// that, and everything of ours is sent (again).
     pub delivered_before_ms: Option<i64>,
+    /// Ids of conversations that went on by its last word.
+    pub open: HashSet<String>,
+    /// Conversations of which something of ours waits and which were over by its last word.
+    pub over: Vec<LastWord>,
+}
+
+/// What the connector that was active before us had written of a conversation into the common history.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct LastWord {
+    pub conversation: String,
+    /// Ids of conversations that were joined into it.
+    pub joined: Vec<String>,
+    pub calls: Vec<Record>,
 }
 
 /// What `forget NUMBER` removed.

@@ -1,6 +1,7 @@
 //! An Asterisk that asks, played over a real socket, and an office that answers.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -10,13 +11,17 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use pinconnector::agi::{self, Agi, AgiSettings, Clerk, Identified, Limits, Office, Pbx};
 use pinconnector::asterisk::PbxId;
 use pinconnector::client::{Client, Found, Inquiry, LookUp};
-use pinconnector::phone::{Numbers, NumbersSettings};
+use pinconnector::phone::{Numbers, NumbersSettings, PbxNumbers};
 
 pub const OURS: [&str; 2] = ["+74951234500", "+74951234531"];
 
 pub fn numbers() -> Arc<Numbers> {
     let settings = NumbersSettings { region: Some("RU".to_owned()), ..NumbersSettings::default() };
     Arc::new(Numbers::new(&settings).expect("good"))
+}
+
+pub fn pbx_numbers() -> PbxNumbers {
+    PbxNumbers { office: numbers(), own: BTreeMap::new() }
 }
 
 pub fn settings() -> AgiSettings {
@@ -80,7 +85,7 @@ impl Clerk for Played {
 pub fn office(crm: Crm) -> (Office, Receiver<Identified>) {
     let (told, identified): (Sender<Identified>, _) = unbounded();
     let office = Office {
-        numbers: numbers(),
+        numbers: pbx_numbers(),
         crms: vec!["vtiger".to_owned()],
         pbxs: vec![Pbx { id: PbxId(0), name: "msk".to_owned(), hosts: Vec::new() }],
         route: Box::new(|_| None),

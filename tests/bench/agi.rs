@@ -46,7 +46,10 @@ fn main() {
     run(&server, "warming up", None, Prelude::AtOnce, 1);
     let fastest = run(&server, "as fast as it goes", None, Prelude::AtOnce, SECONDS);
     let paced = run(&server, "5,000 a second", Some(WANTED_PER_SECOND), Prelude::AtOnce, SECONDS);
-    run(&server, "prelude line by line", Some(WANTED_PER_SECOND / 2), Prelude::LineByLine, SECONDS);
+    run(&server, "prelude line by line, as fast as it goes", None, Prelude::LineByLine, SECONDS);
+    // The fewer come at once, the more of them wake the server for themselves, whatever their prelude.
+    run(&server, "2,500 a second", Some(WANTED_PER_SECOND / 2), Prelude::AtOnce, SECONDS);
+    run(&server, "2,500 a second, prelude line by line", Some(WANTED_PER_SECOND / 2), Prelude::LineByLine, SECONDS);
     let grown_kib = server.rss_kib();
     println!("RSS after all of it: {:.1} MB", grown_kib as f64 / 1024.0);
     server.child.kill().expect("it runs");

@@ -79,7 +79,7 @@ fn calls(n: u32) -> Vec<Record> {
         };
         let kinds = [StepKind::Enter, StepKind::Greeting, StepKind::Ring, StepKind::Answer, StepKind::Hangup];
         call.timeline =
-            kinds.into_iter().zip([0, 1_000, 2_000, 5_000, 60_000]).map(|(kind, ms)| step(ms, kind)).collect();
+            kinds.into_iter().zip([0, 1_000, 2_000, 5_000, 60_000]).map(|(kind, ms)| step(ms, kind).into()).collect();
     }
     calls
 }

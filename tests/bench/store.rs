@@ -65,7 +65,7 @@ fn stage(call: usize, stage: usize, started_at_ms: i64) -> Record {
         record.ended_at = Some(Moment(started_at_ms + 6));
     }
     for step in 0..=stage {
-        record.timeline.push(Step {
+        let step = Step {
             at: Moment(started_at_ms + step as i64),
             step: StepKind::Ring,
             who: Some("101".to_owned()),
@@ -73,7 +73,8 @@ fn stage(call: usize, stage: usize, started_at_ms: i64) -> Record {
             to: None,
             how: None,
             seconds: None,
-        });
+        };
+        record.timeline.push(step.into());
     }
     record
 }

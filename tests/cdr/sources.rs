@@ -45,10 +45,10 @@ fn write(path: &Path, seconds: impl Iterator<Item = i64>) {
 /// As `gzip` would: one member, with the file's name in its head.
 fn compress(path: &Path) -> PathBuf {
     let bytes = std::fs::read(path).expect("there");
-    let mut packed = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
-    packed.extend_from_slice(b"Master.csv.2\0");
-    packed.extend(miniz_oxide::deflate::compress_to_vec(&bytes, 6));
-    packed.extend([0; 8]);
+    let named = flate2::GzBuilder::new().filename("Master.csv.2");
+    let mut packed = named.write(Vec::new(), flate2::Compression::default());
+    packed.write_all(&bytes).expect("memory");
+    let packed = packed.finish().expect("memory");
     let to = path.with_extension("2.gz");
     std::fs::write(&to, packed).expect("written");
     std::fs::remove_file(path).expect("removed");
@@ -293,4 +293,37 @@ fn freepbx_table_is_read_by_a_user_who_may_only_read() {
     let refused = Source::new(settings(&text.replace("a-secret", "a-guess")), TimeZone::UTC);
     let why = refused.read(RECORDED_MS, RECORDED_MS + DAY_MS).expect_err("a wrong secret").to_string();
     assert!(why.contains("asteriskcdrdb.cdr") && !why.contains("a-guess"), "{why}");
+
+    // What the doctor says of that table.
+    let says = |secret: &str| {
+        let file = server.folder.path().join("pinconnector.toml");
+        let text = format!(
+            "[numbers]\nregion = \"RU\"\n[store]\npath = {:?}\n[[asterisk]]\nname = \"office\"\nhost = \"127.0.0.1\"\n\
+             port = 1\nusername = \"pinconnector\"\nsecret = \"a-secret-of-the-test\"\n[asterisk.cdr]\n{}\n\
+             time_zone = \"UTC\"\n[[crm]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n\
+             secret = \"a-secret-of-the-test\"\n",
+            server.folder.path().join("pinconnector.db"),
+            text.replace("a-secret", secret),
+        );
+        std::fs::write(&file, text).expect("written");
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_pinconnector"));
+        let out = doctor.arg("--config").arg(&file).args(["doctor", "--json", "--no-trial"]).output().expect("it runs");
+        let said = String::from_utf8(out.stdout).expect("UTF-8");
+        let line = said.lines().find(|line| line.contains("\"cdr-source\""));
+        line.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&out.stderr))).to_owned()
+    };
+    // The recorded calls may be of today or of long ago.
+    server.run("DELETE FROM asteriskcdrdb.cdr");
+    let none = says("a-secret");
+    assert!(none.contains("\"unknown\"") && none.contains("no rows of the last day"), "{none}");
+    // A call of a moment ago that reached nobody.
+    server.run(
+        "USE asteriskcdrdb; INSERT INTO cdr (calldate, src, dst, dcontext, channel, lastapp, duration, disposition, uniqueid, \
+         linkedid) SELECT now, '+79161234567', '+74951234567', 'from-trunk', 'PJSIP/trunk-00000001', 'Hangup', 3, 'NO ANSWER', \
+         CONCAT(UNIX_TIMESTAMP(), '.1'), CONCAT(UNIX_TIMESTAMP(), '.1') FROM (SELECT UTC_TIMESTAMP() AS now) AS clock;",
+    );
+    let well = says("a-secret");
+    assert!(well.contains("\"ok\"") && well.contains("1 rows of the last day"), "{well}");
+    let refused = says("a-guess");
+    assert!(refused.contains("\"failure\"") && !refused.contains("a-guess"), "{refused}");
 }

@@ -36,8 +36,8 @@ fn ringing() -> Record {
         extension: Some("101".to_owned()),
         trunk: Some("trunk-msk".to_owned()),
         timeline: vec![
-            step(started_at, StepKind::Enter, None, Some("74951234531")),
-            step(at("2026-11-22T10:00:02.845Z"), StepKind::Ring, Some("101"), None),
+            step(started_at, StepKind::Enter, None, Some("74951234531")).into(),
+            step(at("2026-11-22T10:00:02.845Z"), StepKind::Ring, Some("101"), None).into(),
         ],
         ..bare(
             "msk-1763805600.17-1",

@@ -173,7 +173,7 @@ pub fn setup() -> Setup {
         click_to_call: ClickToCallSettings { per_extension_per_minute: 1000, ..ClickToCallSettings::default() },
         crms: vec![crm("vtiger", SECRET), crm("other", "another-secret"), crm("stock", "stock-secret")],
         pbxs: vec![pbx],
-        numbers: Numbers::new(&region).expect("good settings"),
+        numbers: Numbers::new(&region).expect("good settings").into(),
         zone: jiff::tz::TimeZone::UTC,
         search: vec![],
         link_key: LINK_KEY,

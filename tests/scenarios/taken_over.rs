@@ -103,3 +103,69 @@ fn who_takes_over_in_mid_call_knows_whose_click_it_was() {
         assert_eq!(standby.open().count(), whole.open().count());
     }
 }
+
+/// Every story: one that was stopped at a third of it and started again at two thirds follows whoever heard it all, and from then on
+/// tells the same. And before that nothing of what happened a moment ago is taken from an older word.
+#[test]
+fn who_missed_a_part_learns_it_from_the_active_one() {
+    let (mut followed, mut differ) = (0, Vec::new());
+    for name in traces::names() {
+        let heard = play::heard(&traces::load(&name).parts);
+        let (stopped, started) = (heard.len() / 3, heard.len() * 2 / 3);
+        if started == 0 {
+            continue;
+        }
+        let mut active = core();
+        let mut none = Vec::new();
+        hear(&mut active, &heard[..stopped], &mut none);
+        let stale = stored(&active);
+        hear(&mut active, &heard[stopped..started], &mut none);
+        let now = heard[started - 1].0;
+        let (mut standby, mut said) = (core(), Vec::new());
+        for open in stale {
+            play::collect(&mut said, standby.handle(now, Input::Restored(Box::new(open))));
+        }
+        let before = said.len();
+        for later_ms in [0, 2_000] {
+            for open in stored(&active) {
+                play::collect(&mut said, standby.handle(now.plus_ms(later_ms), Input::Followed(Box::new(open))));
+            }
+            assert!(later_ms > 0 || said.len() == before, "{name}: not while it has just changed");
+        }
+        followed += said.len() - before;
+        // The active one dies. What has not been heard of at all is known only from him.
+        let (mut whole, mut all) = (core(), Vec::new());
+        for open in stored(&active) {
+            play::collect(&mut all, whole.handle(now, Input::Restored(Box::new(open.clone()))));
+            play::collect(&mut said, standby.handle(now, Input::Adopted(Box::new(open))));
+        }
+        let conversations: Vec<String> = stored(&active).into_iter().map(|open| open.id).collect();
+        hear(&mut whole, &heard[started..], &mut all);
+        hear(&mut standby, &heard[started..], &mut said);
+        let (theirs, ours) = (newest(all), newest(said));
+        for theirs in theirs.iter().filter(|theirs| conversations.contains(&theirs.conversation)) {
+            let same = ours.iter().find(|ours| ours.id == theirs.id).is_some_and(|ours| is_the_same(ours, theirs));
+            if !same {
+                differ.push(format!("{name}: {theirs:?}"));
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{} records differ:\n{}", differ.len(), differ.join("\n"));
+    assert!(followed > 50, "only {followed} records");
+}
+
+/// Events of one millisecond may come in another order to who has read the state from a database.
+fn is_the_same(ours: &Record, theirs: &Record) -> bool {
+    let near = |ours: Option<i64>, theirs: Option<i64>| match (ours, theirs) {
+        (Some(ours), Some(theirs)) => (ours - theirs).abs() <= 50,
+        (ours, theirs) => ours == theirs,
+    };
+    let what = |r: &Record| (r.conversation.clone(), r.direction, r.status, r.reason, r.lead, r.extension.clone());
+    let who =
+        |r: &Record| (r.client_number.clone(), r.from.clone(), r.to.clone(), r.ended_by, r.transferred_to.clone());
+    what(ours) == what(theirs)
+        && who(ours) == who(theirs)
+        && near(ours.answered_at.map(|at| at.0), theirs.answered_at.map(|at| at.0))
+        && near(ours.ended_at.map(|at| at.0), theirs.ended_at.map(|at| at.0))
+        && near(ours.talk_seconds.map(|talk| talk.0), theirs.talk_seconds.map(|talk| talk.0))
+}

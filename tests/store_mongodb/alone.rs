@@ -7,7 +7,7 @@ use pinconnector::store::mongodb::Connection;
 use pinconnector::store::reader::CallFilter;
 use pinconnector::store::settings::HISTORY;
 
-use crate::desk::{ELECTION, Office, target};
+use crate::desk::{ELECTION, Office, patiently, target};
 use crate::lab::{self, Lab};
 use crate::store_support::*;
 
@@ -26,7 +26,7 @@ fn a_younger_document_is_gone_above_not_overwritten() {
     office.until_fed();
     let tree = office.tree("pbx-1.1").unwrap();
     assert_eq!(tree.get_i64("revision"), Ok(far + 1), "made by this process, so it goes on above");
-    assert_eq!(office.past.conversation("pbx-1.1").unwrap().len(), 1);
+    assert_eq!(patiently(|| office.past.conversation("pbx-1.1")).len(), 1);
     office.stop();
 }
 
@@ -48,7 +48,8 @@ fn a_document_that_is_refused_is_parked_and_holds_up_nobody() {
     assert_eq!((name.as_str(), item.as_str()), (HISTORY, "pbx-2.1"));
     assert!(reason.contains("121"), "{reason}");
     office.until_fed();
-    let mut ids: Vec<_> = office.past.calls(&CallFilter::default()).unwrap().into_iter().map(|call| call.id).collect();
+    let mut ids: Vec<_> =
+        patiently(|| office.past.calls(&CallFilter::default())).into_iter().map(|call| call.id).collect();
     ids.sort();
     assert_eq!(ids, ["pbx-1.1-1", "pbx-3.1-1"]);
     let rows = office.reader().outbox(Some(HISTORY), 10).unwrap();
@@ -88,7 +89,8 @@ fn a_client_is_forgotten_beyond_what_is_here_but_only_of_our_exchanges() {
     office.until_fed();
     assert_eq!(office.forget(client), 1, "here");
     office.until_fed();
-    let left: Vec<_> = office.past.calls(&CallFilter::default()).unwrap().into_iter().map(|call| call.id).collect();
+    let left: Vec<_> =
+        patiently(|| office.past.calls(&CallFilter::default())).into_iter().map(|call| call.id).collect();
     assert_eq!(left, ["pbx-old.2-2"]);
     for gone in ["pbx-1.1", "pbx-old.1"] {
         let tree = office.tree(gone).expect("a mark, until the index removes it");
@@ -108,7 +110,7 @@ fn indexes_are_made_and_retention_follows_the_configuration() {
     office.until_fed();
     let indexes = |office: &Office| {
         let mut all: Vec<(String, Option<i64>)> = Vec::new();
-        for index in office.collection().list_indexes().run().unwrap() {
+        for index in patiently(|| office.collection().list_indexes().run()) {
             let options = index.unwrap().options.unwrap_or_default();
             let seconds = options.expire_after.map(|after| i64::try_from(after.as_secs()).unwrap());
             all.push((options.name.unwrap_or_default(), seconds));
@@ -150,7 +152,7 @@ fn a_joined_conversation_is_found_by_its_name_at_every_moment() {
         call.revision += 1;
         office.desk.save(vec![joined, change(&new, true, vec![call])]);
         until("the tombstone is there", || {
-            assert_eq!(office.past.conversation(&old).unwrap().len(), 1);
+            assert_eq!(patiently(|| office.past.conversation(&old)).len(), 1);
             office.tree(&old).unwrap().get_str("joined_into") == Ok(new.as_str())
         });
     }
@@ -217,9 +219,9 @@ pub fn same_as_here(office: &Office, conversations: u32) {
     let everything = CallFilter { limit: 1_000_000, ..CallFilter::default() };
     let here = office.reader().calls(&everything).unwrap();
     assert_eq!(here.len(), 2 * conversations as usize);
-    assert_eq!(office.collection().count_documents(doc! {}).run().unwrap(), u64::from(conversations));
+    assert_eq!(patiently(|| office.collection().count_documents(doc! {}).run()), u64::from(conversations));
     for n in 0..conversations {
         let id = format!("pbx-1795000000.{n}");
-        assert_eq!(office.past.conversation(&id).unwrap(), office.reader().conversation(&id).unwrap(), "{id}");
+        assert_eq!(patiently(|| office.past.conversation(&id)), office.reader().conversation(&id).unwrap(), "{id}");
     }
 }

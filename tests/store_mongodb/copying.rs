@@ -6,7 +6,7 @@ use pinconnector::store::mongodb::{Connection, reader};
 use pinconnector::store::reader::CallFilter;
 use pinconnector::store::{Item, PowerLoss, Reader, Settings, StoreKind};
 
-use crate::desk::target;
+use crate::desk::{patiently, target};
 use crate::lab::Lab;
 use crate::store_support::*;
 
@@ -75,7 +75,7 @@ fn a_history_is_copied_there_and_back_and_goes_on_where_it_was_broken_off() {
     let past = reader::Reader::open(&target).unwrap();
     for n in 0..CONVERSATIONS {
         let id = format!("pbx-{n}.1");
-        let kept = past.conversation(&id).unwrap();
+        let kept = patiently(|| past.conversation(&id));
         assert_eq!(kept, Reader::open(&here.path).unwrap().conversation(&id).unwrap(), "{id}");
         assert_eq!(kept.len(), if n == 6 || n == 7 { 4 } else { 2 }, "{id}");
     }

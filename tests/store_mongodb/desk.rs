@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use mongodb::bson::{Document, doc};
@@ -20,6 +20,18 @@ use crate::store_support::*;
 
 /// A new primary, or a server that starts again, and the pause of the outbox after that; on a busy machine.
 pub const ELECTION: Duration = Duration::from_secs(180);
+
+/// What a MongoDB on a busy machine answers in the end. The reader of a person who waits gives up within seconds, and says so.
+pub fn patiently<T, E: std::fmt::Debug>(mut ask: impl FnMut() -> Result<T, E>) -> T {
+    let deadline = Instant::now() + ELECTION;
+    loop {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
 
 /// A target nobody else of this process writes to.
 pub fn target(uri: &str) -> Target {
@@ -100,7 +112,7 @@ impl Office {
     }
 
     pub fn tree(&self, id: &str) -> Option<Document> {
-        self.collection().find_one(doc! { "_id": id }).run().unwrap()
+        patiently(|| self.collection().find_one(doc! { "_id": id }).run())
     }
 
     pub fn forget(&self, number: &str) -> u64 {

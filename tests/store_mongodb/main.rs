@@ -12,6 +12,7 @@ mod alone;
 mod copying;
 mod desk;
 mod lab;
+mod pair;
 mod replica;
 mod secure;
 mod suite;

@@ -4,7 +4,7 @@ use pinconnector::call::Record;
 use pinconnector::store::Item;
 use pinconnector::store::reader::CallFilter;
 
-use crate::desk::{Office, target};
+use crate::desk::{Office, patiently, target};
 use crate::lab;
 use crate::store_support::change;
 use crate::store_support::contract::{History, SUITE};
@@ -22,19 +22,19 @@ impl History for Mongodb {
     }
 
     fn calls(&self, filter: &CallFilter) -> Vec<Record> {
-        self.0.past.calls(filter).unwrap()
+        patiently(|| self.0.past.calls(filter))
     }
 
     fn conversation(&self, id: &str) -> Vec<Record> {
-        self.0.past.conversation(id).unwrap()
+        patiently(|| self.0.past.conversation(id))
     }
 
     fn record(&self, id: &str) -> Option<Record> {
-        self.0.past.record(id).unwrap()
+        patiently(|| self.0.past.record(id))
     }
 
     fn records_of_recording(&self, id: &str) -> Vec<Record> {
-        self.0.past.records_of_recording(id).unwrap()
+        patiently(|| self.0.past.records_of_recording(id))
     }
 
     fn forget(&self, number: &str) -> u64 {

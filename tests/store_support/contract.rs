@@ -38,7 +38,7 @@ fn comes_back(history: &dyn History) {
     let mut call = record("pbx-1.1", 1, 1_795_000_000_123);
     call.client_name = Some("ООО «Ромашка» \"x\" \\ \u{1F600}".to_owned());
     call.variables.insert("CAMPAIGN".to_owned(), "a=b; c".to_owned());
-    call.timeline.push(Step {
+    let enter = Step {
         at: Moment(1_795_000_000_124),
         step: StepKind::Enter,
         who: None,
@@ -46,7 +46,8 @@ fn comes_back(history: &dyn History) {
         to: None,
         how: None,
         seconds: None,
-    });
+    };
+    call.timeline.push(enter.into());
     history.take("pbx-1.1", true, None, vec![call.clone()]);
     assert_eq!(history.record("pbx-1.1-1"), Some(call));
     assert_eq!(history.record("pbx-1.1-2"), None);

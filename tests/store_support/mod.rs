@@ -18,7 +18,7 @@ use pinconnector::store::{
 };
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An open conversation with nothing in it.
 pub fn conversation(id: &str) -> Box<Conversation> {

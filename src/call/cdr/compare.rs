@@ -163,7 +163,7 @@ fn ended_as(seen: &Record, rows: &Record, unseen_end: Moment) -> Record {
         });
         record.timeline.extend(more.cloned());
         let end = Moment(rows.timeline.last().map_or(0, |step| step.at.0)).max(earliest);
-        record.timeline.push(step(StepKind::Hangup, end.0));
+        record.timeline.push(step(StepKind::Hangup, end.0).into());
     }
     record
 }

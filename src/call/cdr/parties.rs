@@ -18,7 +18,7 @@ pub struct Reading<'a> {
     pub rows: Vec<&'a Row>,
     pub rules: &'a Rules,
     /// Whose rows they are.
-    pbx: PbxId,
+    pub pbx: PbxId,
     /// The row of the channel that began it.
     pub root: usize,
     pub direction: Option<Direction>,
@@ -44,11 +44,10 @@ pub struct Attempt<'a> {
 impl<'a> Reading<'a> {
     /// Reads rows that stand in order of time. `None` if no channel of a party is among them.
     pub fn new(rows: Vec<&'a Row>, rules: &'a Rules, pbx: &str) -> Option<Self> {
-        let pbx = rules.pbxs.iter().position(|name| name == pbx).unwrap_or_default();
         let mut reading = Self {
             rows,
             rules,
-            pbx: PbxId(u16::try_from(pbx).unwrap_or(u16::MAX)),
+            pbx: rules.pbx_id(pbx),
             root: 0,
             direction: None,
             caller: None,
@@ -65,7 +64,7 @@ impl<'a> Reading<'a> {
     }
 
     pub fn party(&self, name: &ChannelName) -> Option<Party> {
-        self.rules.party(name)
+        self.rules.party(self.pbx, name)
     }
 
     /// The far end of a conversation of another exchange of ours, which tells of it.
@@ -86,11 +85,11 @@ impl<'a> Reading<'a> {
     }
 
     /// The conversations a client began: more than one where an attended transfer joined two clients.
-    pub fn clients_who_called(rows: &[&'a Row], rules: &Rules) -> Vec<&'a str> {
+    pub fn clients_who_called(rows: &[&'a Row], rules: &Rules, pbx: PbxId) -> Vec<&'a str> {
         let mut seen = BTreeSet::new();
         let mut called = Vec::new();
         for row in rows {
-            let is_trunk = matches!(rules.party(&row.channel), Some(Party::Trunk(_)));
+            let is_trunk = matches!(rules.party(pbx, &row.channel), Some(Party::Trunk(_)));
             // A channel that was called before it called is one of ours, or the customer of an outgoing call.
             if seen.insert(row.channel.as_str()) && is_trunk && row.is_first_side() {
                 called.push(row.channel.as_str());
@@ -321,7 +320,9 @@ impl<'a> Reading<'a> {
                     return None;
                 }
                 let extension = dest.endpoint().split('@').next().unwrap_or_default();
-                PhoneKey::Extension(Some(extension).filter(|e| self.rules.numbers.is_extension(e))?.to_owned())
+                PhoneKey::Extension(
+                    Some(extension).filter(|e| self.rules.numbers.at(self.pbx.0).is_extension(e))?.to_owned(),
+                )
             }
         };
         Some(self.tried(phone, row))

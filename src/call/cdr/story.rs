@@ -39,7 +39,7 @@ pub struct Found {
 /// What the rows of one group of [`super::gather`] tell; more than one where a transfer joined two clients.
 pub fn found(pbx: &str, rows: &[&Row], rules: &Rules, wall_ms: i64) -> Vec<Found> {
     let rows = &rows[..rows.len().min(MAX_ROWS)];
-    let clients = Reading::clients_who_called(rows, rules);
+    let clients = Reading::clients_who_called(rows, rules, rules.pbx_id(pbx));
     let mut parts: Vec<Vec<&Row>> = vec![Vec::new(); clients.len().max(1)];
     for row in rows {
         let own = clients.iter().position(|client| *client == row.channel.as_str());
@@ -117,7 +117,7 @@ impl<'a> Telling<'a> {
         if self.conversation.direction.is_none() && !self.refused_number() {
             return Vec::new();
         }
-        let changed = render::changed(&mut self.conversation, self.reading.rules, wall_ms);
+        let changed = render::changed(&mut self.conversation, self.reading.rules, wall_ms, false);
         let mut records: Vec<Record> = changed.into_iter().map(Arc::unwrap_or_clone).collect();
         for record in &mut records {
             record.source = Source::Cdr;
@@ -323,7 +323,7 @@ impl<'a> Telling<'a> {
                 && row.destination_channel.as_str().is_empty()
                 && (until - NEXT_MS..=until + NEXT_MS).contains(&row.start)
                 && row.runs(&["Hangup", "Dial", ""])
-                && reading.rules.numbers.is_extension(&row.destination)
+                && reading.rules.numbers.at(reading.pbx.0).is_extension(&row.destination)
         });
         let Some(row) = after else { return };
         let target = super::super::model::PhoneKey::Extension(row.destination.to_string());
@@ -431,7 +431,7 @@ impl<'a> Telling<'a> {
         let has_phones = c.has_phones();
         c.stage = if has_phones { Stage::Dial } else { Stage::None };
         if let Some(row) = rows.iter().rev().find(|row| row.runs(&["BackGround", "WaitExten", "Read"])) {
-            c.menu = Some(menu(row));
+            c.menu = Some(menu(row).into());
         }
         if let Some(row) = rows.iter().rev().find(|row| row.runs(&["Queue"])) {
             c.queue = visit(rows, &c.phones, row);
@@ -463,7 +463,7 @@ impl<'a> Telling<'a> {
             c.agi_runs = true;
         } else if matches!(&*last.destination, "i" | "t") && answered {
             // A wrong key, or none: the menu itself left no row.
-            c.menu = Some(menu(last));
+            c.menu = Some(menu(last).into());
             c.stage = Stage::Menu;
         } else if last.runs(&["Busy", "Congestion"]) {
             c.dialplan_refused = true;
@@ -676,7 +676,7 @@ fn did(reading: &Reading<'_>) -> Option<String> {
             });
             digits.len() >= 5
                 && digits.bytes().all(|b| b.is_ascii_digit())
-                && !reading.rules.numbers.is_extension(text)
+                && !reading.rules.numbers.at(reading.pbx.0).is_extension(text)
                 && !called_by_us
         })
         .map(str::to_owned)

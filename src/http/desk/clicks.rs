@@ -158,7 +158,7 @@ impl Desk {
             return Err(Refusal::new(409, "already_ringing", text));
         }
         let under_way = self.book.under_way(now.mono_ms);
-        let scene = Scene { crm, pbx: &pbx, numbers: &self.numbers, zone: &self.zone, under_way, now };
+        let scene = Scene { crm, pbx: &pbx, numbers: self.numbers.at(pbx.id.0), zone: &self.zone, under_way, now };
         let passed = self.guard.check(asked, &scene)?;
         let no_randomness = |_| Refusal::new(503, "busy", "the system has no randomness");
         let id = unguessable().map_err(no_randomness)?;

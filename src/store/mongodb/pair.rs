@@ -1,10 +1,13 @@
 //! What two connectors for one exchange share in MongoDB: the lease, and what the active one has not delivered yet.
 //!
-//! Collection `lease`: `{_id: name, holder, term, expires, caught_up}`; only the server's clock (`$$NOW`) is looked at. Collection
-//! `relay`: `{_id: {lease, kind, ...}, body | state}`, a document for each record that waits for a CRM and for each open
-//! conversation of the active one.
+//! Collection `lease`: `{_id: name, holder, term, expires, left, caught_up}`; only the server's clock (`$$NOW`) is looked at. Collection
+//! `relay`: `{_id: {lease, kind, ...}, term, body | state}`, a document for each record that waits for a CRM and for each open
+//! conversation of the active one; and one of kind `whole`, whose term says that everything of that term's holder is there.
+//!
+//! What a holder had on its way when it lost the lease may arrive long after (a line that was cut and is mended). It changes
+//! nothing of a younger term, and what it brings anew is older than the document `whole` and nobody's.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +16,17 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
+use mongodb::options::{ReadPreference, SelectionCriteria};
 use mongodb::sync::Database;
 
 use super::fault::Fault;
 use super::{Connection, millis};
+use crate::call::Conversation;
 use crate::clock::boot_ms;
 use crate::lease::{Answer, LEASE_MS, Pass};
 use crate::store::Reader;
 use crate::store::relay::{Left, RelayChange, Relayed};
+use crate::store::rows::LastWord;
 use crate::store::settings::MongodbSettings;
 use crate::store::sqlite::relayed::Waiting;
 
@@ -30,6 +36,8 @@ const LEASE_ANSWER: Duration = Duration::from_millis(1_000);
 const RELAY_ANSWER: Duration = Duration::from_secs(10);
 /// Documents in one command.
 const BATCH: usize = 500;
+/// A conversation that was joined into one that was joined into another one, and so on.
+const JOINS_MAX: usize = 8;
 /// The wait after MongoDB did not take something.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -78,7 +86,12 @@ impl LeaseDocument {
         let command = doc! {
             "findAndModify": "lease",
             "query": { "_id": &place.lease },
-            "update": [{ "$set": { "taken": { "$or": [ours, free] } } }, { "$set": set }, { "$unset": "taken" }],
+            "update": [
+                { "$set": { "taken": { "$or": [ours, free] } } },
+                { "$set": set },
+                { "$set": { "left": { "$subtract": ["$expires", "$$NOW"] } } },
+                { "$unset": "taken" },
+            ],
             "upsert": true,
             "new": true,
             "maxTimeMS": millis(LEASE_ANSWER),
@@ -97,6 +110,7 @@ impl LeaseDocument {
             holder: holder.split('#').next().unwrap_or_default().to_owned(),
             term: term(lease),
             caught_up: lease.get_bool("caught_up").unwrap_or(false),
+            left_ms: number(lease, "left"),
         })
     }
 
@@ -124,17 +138,72 @@ impl LeaseDocument {
     /// # Errors
     /// If MongoDB cannot be read, in words.
     pub fn left(&mut self) -> Result<Left, String> {
+        self.relayed(doc! { "_id.lease": &self.place.lease })
+    }
+
+    /// What goes on by the word of the active connector.
+    ///
+    /// # Errors
+    /// If MongoDB cannot be read, in words.
+    pub fn open(&mut self) -> Result<Vec<Conversation>, String> {
+        Ok(self.relayed(doc! { "_id.lease": &self.place.lease, "_id.kind": "open" })?.open)
+    }
+
+    /// What the common history has of these conversations; those it does not have are left out.
+    ///
+    /// # Errors
+    /// If MongoDB cannot be read, in words.
+    pub fn written(&mut self, conversations: &[String]) -> Result<Vec<LastWord>, String> {
+        let place = self.place.clone();
+        let database = connected(&mut self.connection, &place.settings)?;
+        let history = database.collection::<Document>(&place.settings.collection);
+        let mut words: HashMap<String, LastWord> = HashMap::new();
+        // Each with the names it had before it was joined into another one.
+        let mut wanted: Vec<(String, Vec<String>)> = conversations.iter().map(|id| (id.clone(), Vec::new())).collect();
+        for _ in 0..JOINS_MAX {
+            let mut next = Vec::new();
+            for slice in wanted.chunks(BATCH) {
+                let ids: Vec<&str> = slice.iter().map(|(id, _)| id.as_str()).collect();
+                let found = history.find(doc! { "_id": { "$in": ids } }).selection_criteria(newest());
+                let mut trees = HashMap::new();
+                for tree in found.max_time(RELAY_ANSWER).run().map_err(in_words)? {
+                    let tree = tree.map_err(in_words)?;
+                    trees.insert(tree.get_str("_id").unwrap_or_default().to_owned(), tree);
+                }
+                for (id, names) in slice {
+                    let Some(tree) = trees.get(id) else { continue };
+                    if let Ok(into) = tree.get_str("joined_into") {
+                        next.push((into.to_owned(), names.iter().chain([id]).cloned().collect()));
+                        continue;
+                    }
+                    let calls = super::tree::calls(tree)?;
+                    let word = words.entry(id.clone()).or_insert_with(|| LastWord {
+                        conversation: id.clone(),
+                        joined: Vec::new(),
+                        calls,
+                    });
+                    word.joined.extend(names.iter().cloned());
+                }
+            }
+            wanted = next;
+        }
+        Ok(words.into_values().collect())
+    }
+
+    fn relayed(&mut self, filter: Document) -> Result<Left, String> {
         let place = self.place.clone();
         let database = connected(&mut self.connection, &place.settings)?;
         let mut left = Left::default();
-        let found = database
-            .collection::<Document>("relay")
-            .find(doc! { "_id.lease": &place.lease })
-            .max_time(RELAY_ANSWER)
-            .run()
-            .map_err(in_words)?;
+        let relay = database.collection::<Document>("relay");
+        let whole =
+            relay.find_one(doc! { "_id": whole_id(&place) }).selection_criteria(newest()).max_time(RELAY_ANSWER);
+        let since = whole.run().map_err(in_words)?.map_or(0, |whole| term(&whole));
+        let found = relay.find(filter).selection_criteria(newest()).max_time(RELAY_ANSWER).run().map_err(in_words)?;
         for document in found {
             let document = document.map_err(in_words)?;
+            if term(&document) < since {
+                continue;
+            }
             let id = document.get_document("_id").map_err(|error| error.to_string())?;
             match (document.get_str("body"), document.get_binary_generic("state")) {
                 (Ok(body), _) => {
@@ -159,15 +228,25 @@ impl LeaseDocument {
     }
 }
 
+/// Whatever the URI says of reading: what the other one wrote last is on the primary.
+fn newest() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn in_words(error: mongodb::error::Error) -> String {
     Fault::of(&error).into_text()
 }
 
-fn term(lease: &Document) -> u64 {
-    match lease.get("term") {
-        Some(Bson::Int64(term)) => u64::try_from(*term).unwrap_or(0),
-        Some(Bson::Int32(term)) => u64::try_from(*term).unwrap_or(0),
+fn term(document: &Document) -> u64 {
+    number(document, "term")
+}
+
+/// 0 for what is missing, and for what is below.
+fn number(document: &Document, key: &str) -> u64 {
+    match document.get(key) {
+        Some(Bson::Int64(number)) => u64::try_from(*number).unwrap_or(0),
+        Some(Bson::Int32(number)) => u64::try_from(*number).unwrap_or(0),
         _ => 0,
     }
 }
@@ -185,6 +264,8 @@ pub fn relay(place: &Place, relayed: &Relayed, database: &Path, pass: &Pass, cau
     let mut connection = None;
     let mut changes = HashSet::new();
     let mut failing = false;
+    // The term in which everything was written last.
+    let mut whole = None;
     loop {
         let next = if failing {
             relayed.changes.recv_timeout(RETRY)
@@ -200,20 +281,24 @@ pub fn relay(place: &Place, relayed: &Relayed, database: &Path, pass: &Pass, cau
             Err(RecvTimeoutError::Disconnected) => return,
         }
         relayed.gather(&mut changes);
-        if pass.term(boot_ms()).is_none() {
+        let Some(term) = pass.term(boot_ms()) else {
             // The other one writes. When it is our turn again, everything is written.
             changes.clear();
             failing = false;
             continue;
-        }
-        match write(&mut connection, place, database, &changes) {
+        };
+        match write(&mut connection, place, database, term, &changes) {
             Ok(()) => {
                 if failing {
                     log::info!("the other connector can take over again");
                 }
                 failing = false;
+                if changes.contains(&RelayChange::Everything) {
+                    whole = Some(term);
+                }
                 changes.clear();
-                if relayed.changes.is_empty() {
+                // Before that it is only what has changed since the lease became ours.
+                if relayed.changes.is_empty() && whole == Some(term) {
                     caught_up.store(true, Ordering::SeqCst);
                 }
             }
@@ -233,12 +318,14 @@ fn write(
     connection: &mut Option<Connection>,
     place: &Place,
     database: &Path,
+    term: u64,
     changes: &HashSet<RelayChange>,
 ) -> Result<(), String> {
+    let term = i64::try_from(term).unwrap_or(i64::MAX);
     let reader = Reader::open(database).map_err(|error| error.to_string())?;
     let shared = connected(connection, &place.settings)?;
     if changes.contains(&RelayChange::Everything) {
-        return write_everything(shared, place, &reader);
+        return write_everything(shared, place, term, &reader);
     }
     let (mut updates, mut deletes) = (Vec::new(), Vec::new());
     for change in changes {
@@ -258,17 +345,18 @@ fn write(
             RelayChange::Everything => {}
         }
     }
-    store(shared, updates)?;
-    remove(shared, deletes)
+    store(shared, term, updates)?;
+    remove(shared, term, deletes)
 }
 
 /// Makes the relay what we have, whatever was in it.
-fn write_everything(shared: &Database, place: &Place, reader: &Reader) -> Result<(), String> {
-    let mut kept = HashSet::new();
+fn write_everything(shared: &Database, place: &Place, term: i64, reader: &Reader) -> Result<(), String> {
+    let whole = doc! { "_id": whole_id(place) };
+    let mut kept = HashSet::from([id_text(&whole)]);
     let states = reader.open_states().map_err(|error| error.to_string())?;
     let open = states.into_iter().map(|(id, state)| open(place, &id, state)).collect::<Vec<_>>();
     kept.extend(open.iter().map(id_text));
-    store(shared, open)?;
+    store(shared, term, open)?;
     let mut after = 0;
     loop {
         let slice = reader.all_waiting(after, BATCH).map_err(|error| error.to_string())?;
@@ -276,7 +364,7 @@ fn write_everything(shared: &Database, place: &Place, reader: &Reader) -> Result
         after = *last;
         let rows = slice.into_iter().map(|(_, waiting)| row(place, waiting)).collect::<Vec<_>>();
         kept.extend(rows.iter().map(id_text));
-        store(shared, rows)?;
+        store(shared, term, rows)?;
     }
     let there = shared
         .collection::<Document>("relay")
@@ -292,7 +380,12 @@ fn write_everything(shared: &Database, place: &Place, reader: &Reader) -> Result
             gone.extend(document.get("_id").map(|id| doc! { "_id": id.clone() }));
         }
     }
-    remove(shared, gone)
+    remove(shared, term, gone)?;
+    store(shared, term, vec![whole])
+}
+
+fn whole_id(place: &Place) -> Document {
+    doc! { "lease": &place.lease, "kind": "whole" }
 }
 
 fn id_text(document: &Document) -> String {
@@ -312,12 +405,16 @@ fn row(place: &Place, (destination, item, body): Waiting) -> Document {
     doc! { "_id": { "lease": &place.lease, "kind": "row", "destination": destination, "item": item }, "body": body }
 }
 
-fn store(shared: &Database, documents: Vec<Document>) -> Result<(), String> {
+/// Writes documents of this term, but over none of a younger one.
+fn store(shared: &Database, term: i64, documents: Vec<Document>) -> Result<(), String> {
     for slice in documents.chunks(BATCH) {
         let updates = slice
             .iter()
             .map(|document| {
-                doc! { "q": { "_id": document.get("_id").cloned() }, "u": document.clone(), "upsert": true }
+                let mut document = document.clone();
+                document.insert("term", term);
+                let q = doc! { "_id": document.get("_id").cloned(), "term": not_younger(term) };
+                doc! { "q": q, "u": document, "upsert": true }
             })
             .collect::<Vec<_>>();
         command(shared, doc! { "update": "relay", "updates": updates, "ordered": false })?;
@@ -325,19 +422,37 @@ fn store(shared: &Database, documents: Vec<Document>) -> Result<(), String> {
     Ok(())
 }
 
-fn remove(shared: &Database, filters: Vec<Document>) -> Result<(), String> {
+fn remove(shared: &Database, term: i64, filters: Vec<Document>) -> Result<(), String> {
     for slice in filters.chunks(BATCH) {
-        let deletes = slice.iter().map(|filter| doc! { "q": filter.clone(), "limit": 0 }).collect::<Vec<_>>();
+        let deletes = slice
+            .iter()
+            .map(|filter| {
+                let mut q = filter.clone();
+                q.insert("term", not_younger(term));
+                doc! { "q": q, "limit": 0 }
+            })
+            .collect::<Vec<_>>();
         command(shared, doc! { "delete": "relay", "deletes": deletes, "ordered": false })?;
     }
     Ok(())
+}
+
+/// Of a term up to this one, or of none.
+fn not_younger(term: i64) -> Document {
+    doc! { "$not": { "$gt": term } }
 }
 
 fn command(shared: &Database, mut command: Document) -> Result<(), String> {
     command.insert("maxTimeMS", millis(RELAY_ANSWER));
     command.insert("writeConcern", doc! { "w": "majority", "wtimeout": millis(RELAY_ANSWER) });
     let answer = shared.run_command(command).run().map_err(in_words)?;
-    if answer.contains_key("writeErrors") || answer.contains_key("writeConcernError") {
+    let errors = answer.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    // One of a younger term is there: it was not found by its term, and cannot be made anew.
+    let is_there = |error: &Bson| {
+        let code = error.as_document().and_then(|error| error.get_i32("code").ok());
+        code.is_some_and(super::fault::is_duplicate)
+    };
+    if !errors.iter().all(is_there) || answer.contains_key("writeConcernError") {
         return Err(format!("MongoDB has not stored all of it: {answer}"));
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! The form of a conversation in MongoDB: a tree of calls and their steps, with dates as dates. Pure; the fields are
 //! described for others in `packaging/doc/history.md`.
 
+use std::sync::Arc;
+
 use mongodb::bson::{Bson, DateTime, Document, doc, from_document, to_document};
 use serde::Deserialize;
 
@@ -128,7 +130,7 @@ pub fn bytes(tree: &Document) -> Result<usize, String> {
 }
 
 /// Leaves the beginning and the end of a timeline; answers how many steps went.
-fn shorten(timeline: &mut Vec<Step>, most: usize) -> usize {
+fn shorten(timeline: &mut Vec<Arc<Step>>, most: usize) -> usize {
     let cut = timeline.len().saturating_sub(most);
     if cut > 0 {
         let kept = most / 2;
@@ -247,7 +249,7 @@ mod tests {
     fn long_timelines_are_cut_in_the_middle_and_marked() {
         let mut call = record(1);
         let step = call.timeline[0].clone();
-        call.timeline = (0..2_500).map(|n| Step { at: Moment(n), ..step.clone() }).collect();
+        call.timeline = (0..2_500).map(|n| Step { at: Moment(n), ..(*step).clone() }.into()).collect();
         let tree = whole("pbx-1.1", 1, vec![call], 1_000).expect("it fits");
         let branch = tree.get_array("calls").expect("calls")[0].as_document().expect("a call");
         assert_eq!(branch.get_i64("timeline_cut"), Ok(500));
@@ -260,8 +262,8 @@ mod tests {
     #[test]
     fn what_is_too_large_is_cut_further_and_refused_only_without_steps() {
         let mut call = record(1);
-        let long = Step { place: Some("x".repeat(9_000)), ..call.timeline[0].clone() };
-        call.timeline = vec![long; 2_000];
+        let long = Step { place: Some("x".repeat(9_000)), ..(*call.timeline[0]).clone() };
+        call.timeline = vec![long.into(); 2_000];
         let tree = whole("pbx-1.1", 1, vec![call.clone()], usize::MAX).expect("it fits");
         assert!(bytes(&tree).expect("a size") <= DOCUMENT_MAX_BYTES);
         assert_eq!(calls(&tree).expect("calls")[0].timeline.len(), 500);

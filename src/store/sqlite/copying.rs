@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::Database;
+use super::history::Hand;
 use crate::call::Record;
 use crate::outbox::Delivery;
 use crate::store::error::StoreError;
@@ -71,7 +72,7 @@ impl Database {
             return Ok(false);
         }
         // Whatever the core knows of it, it knows less.
-        self.write(record, stored.as_ref(), weigh(record) as i64, true)?;
+        self.write(record, stored.as_ref(), weigh(record) as i64, Hand::Amended)?;
         self.connection
             .prepare_cached(
                 "UPDATE record SET open = 0 WHERE id = ?1 AND open = 1
@@ -79,22 +80,6 @@ impl Database {
             )?
             .execute([&record.id])?;
         Ok(true)
-    }
-
-    /// Takes in that a conversation is part of another one.
-    pub fn take_in_joined(&self, id: &str, into: &str, at_ms: i64) -> Result<bool, StoreError> {
-        let there = self
-            .connection
-            .prepare_cached("SELECT 1 FROM joined WHERE id = ?1")?
-            .query_row([id], |_| Ok(()))
-            .optional()?
-            .is_some();
-        if !there {
-            self.connection
-                .prepare_cached("INSERT INTO joined (id, into_id, at) VALUES (?1, ?2, ?3)")?
-                .execute(params![id, into, at_ms])?;
-        }
-        Ok(!there)
     }
 
     /// When the oldest call here began; wall clock, milliseconds.

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 use super::{Database, signed, unsigned};
 use crate::call::record::{Amendment, Direction, FollowUp, Moment, Status};
 use crate::call::{Conversation, Record};
+use crate::outbox::last_word;
 use crate::store::error::StoreError;
 use crate::store::follow_up::{Weight, carry_over, is_to_settle, settles, weigh};
 use crate::store::relay::RelayChange;
@@ -15,6 +16,17 @@ use crate::store::rows::{AuditRow, RequestRow};
 /// One call may settle so many missed ones at most; more of one client within a week is a robot.
 const SETTLED_AT_ONCE: i64 = 100;
 const DAY_MS: i64 = 86_400_000;
+
+/// Who wrote a record, as its column `amended` has it; only grows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Hand {
+    /// The core alone.
+    Core = 0,
+    /// Something was added to what the core said.
+    Amended = 1,
+    /// It is the last word of the connector that was active before us; see [`crate::outbox::last_word`].
+    Theirs = 2,
+}
 
 /// When something is written, and by which rules.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +40,8 @@ pub(super) struct Stored {
     n: i64,
     pub(super) revision: u64,
     fingerprint: i64,
-    weighed: i64,
-    amended: bool,
+    pub(super) weighed: i64,
+    hand: Hand,
     /// Empty: it belongs to none.
     crm: String,
 }
@@ -66,6 +78,25 @@ impl Database {
         self.queue_conversation(id, at_ms)
     }
 
+    /// The same, unless it is known; answers whether it was new.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn take_in_joined(&self, id: &str, into: &str, at_ms: i64) -> Result<bool, StoreError> {
+        let there = self
+            .connection
+            .prepare_cached("SELECT 1 FROM joined WHERE id = ?1")?
+            .query_row([id], |_| Ok(()))
+            .optional()?
+            .is_some();
+        if !there {
+            self.connection
+                .prepare_cached("INSERT INTO joined (id, into_id, at) VALUES (?1, ?2, ?3)")?
+                .execute(params![id, into, at_ms])?;
+        }
+        Ok(!there)
+    }
+
     /// Stores the newest revision of a record, queues it for its CRM, and settles what it settles. Its revision is
     /// raised if the stored one is not below it (a receiver made us go above what the core knows). `delivered`: the
     /// revision its CRM took while it could not be stored.
@@ -75,9 +106,12 @@ impl Database {
     pub fn save_record(&self, record: &mut Arc<Record>, delivered: u64, writing: Writing) -> Result<(), StoreError> {
         let stored = self.stored(&record.id)?;
         if let Some(stored) = &stored {
-            if stored.amended
+            if stored.hand > Hand::Core
                 && let Some(known) = self.record(&record.id)?
             {
+                if stored.hand == Hand::Theirs && last_word::stands(&known, record) {
+                    return Ok(());
+                }
                 carry_over(&known, Arc::make_mut(record));
             }
             if record.revision <= stored.revision {
@@ -93,7 +127,7 @@ impl Database {
         }
         let weight = weigh(record);
         let weighed_before = stored.as_ref().map_or(0, |s| s.weighed);
-        self.write(record, stored.as_ref(), weighed_before.max(weight as i64), false)?;
+        self.write(record, stored.as_ref(), weighed_before.max(weight as i64), Hand::Core)?;
         if let Some(before) = stored.as_ref().map(|s| s.crm.as_str()).filter(|crm| !crm.is_empty())
             && record.crm.as_deref() != Some(before)
         {
@@ -123,7 +157,7 @@ impl Database {
         if !record.amend(amendment, at_ms) {
             return Ok(None);
         }
-        self.write(&record, Some(&stored), stored.weighed, true)?;
+        self.write(&record, Some(&stored), stored.weighed, Hand::Amended)?;
         self.queue(record.crm.as_deref(), id, record.revision, at_ms)?;
         self.queue_conversation(&record.conversation, at_ms)?;
         Ok(Some(record))
@@ -137,7 +171,7 @@ impl Database {
         let Some(stored) = self.stored(id)? else { return Ok(false) };
         let Some(mut record) = self.record(id)? else { return Ok(false) };
         record.revision = revision.max(stored.revision);
-        self.write(&record, Some(&stored), stored.weighed, stored.amended)?;
+        self.write(&record, Some(&stored), stored.weighed, stored.hand)?;
         Ok(true)
     }
 
@@ -168,7 +202,11 @@ impl Database {
                     revision: unsigned(row.get(1)?),
                     fingerprint: row.get(2)?,
                     weighed: row.get(3)?,
-                    amended: row.get(4)?,
+                    hand: match row.get(4)? {
+                        0_i64 => Hand::Core,
+                        1 => Hand::Amended,
+                        _ => Hand::Theirs,
+                    },
                     crm: row.get(5)?,
                 })
             })
@@ -181,8 +219,9 @@ impl Database {
         record: &Record,
         stored: Option<&Stored>,
         weighed: i64,
-        amended: bool,
+        hand: Hand,
     ) -> Result<(), StoreError> {
+        let amended = hand as i64;
         let body = serde_json::to_string(record)?;
         let fingerprint = fingerprint(record);
         let revision = signed(record.revision);

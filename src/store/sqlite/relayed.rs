@@ -73,4 +73,18 @@ impl Database {
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+
+    /// The conversations of which something waits, the youngest first; at most `most`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn conversations_that_wait(&self, most: usize) -> Result<Vec<String>, StoreError> {
+        // Rows of a second history are about conversations themselves, or (with a space) about a client.
+        let mut statement = self.connection.prepare_cached(
+            "SELECT coalesce(r.conversation, o.item) AS of FROM outbox o LEFT JOIN record r ON r.id = o.item
+                 WHERE instr(o.item, ' ') = 0 GROUP BY of ORDER BY max(o.changed_at) DESC LIMIT ?1",
+        )?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        Ok(statement.query_map([most], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
 }

@@ -10,10 +10,11 @@ import pty
 import subprocess
 import time
 
-from .. import connector
+from .. import connector, mongodb
 from ..ami import Ami
 from ..asterisk import SECRET
 from ..office import new_client
+from ..processes import wait_for
 
 CHECKS = []
 
@@ -238,6 +239,64 @@ def crm(office):
         office.crm.clock_ahead_s = own
     ask(office).must("reachable", "ok")
     assert office.crm.accepted == before, "a record was sent"
+
+
+@check("doctor: Asterisk's file of call detail records: whole, without a column, in another zone, away")
+def detail_records(office):
+    path = office.asterisk.master_csv()
+
+    def source(path=path, zone="UTC"):
+        return {"[asterisk]": f'\n[asterisk.cdr]\nkind = "csv"\npath = {json.dumps(str(path))}\ntime_zone = "{zone}"\n'}
+
+    def over(call):
+        """Its row is written."""
+        before = path.read_text().count("\n") if path.exists() else 0
+        call.wait_up()
+        call.hangup()
+        wait_for("a row of the call", 15, lambda: path.exists() and path.read_text().count("\n") > before)
+
+    over(office.client_calls("+74951234510", new_client()))  # hangs up in the greeting
+    said = ask(office, sections=source())
+    said.must("cdr-source", "ok", "tell all that is needed")
+    ask(office, sections=source(zone="Asia/Yekaterinburg")).must("cdr-source", "warning", "minutes off the configured zone")
+    said = ask(office, sections=source(path.with_name("Slave.csv")))
+    said.must("cdr-source", "failure", "cannot be read")
+    assert said.status == 69, said.status
+    # As a system writes it that was never told otherwise: neither linkedid nor calls that reached nobody.
+    poor = office.folder / "poor.csv"
+    rows = [row.rsplit(",", 3) for row in path.read_text().splitlines()]
+    poor.write_text("".join(row[0] + "\n" for row in rows))
+    ask(office, sections=source(poor)).must("cdr-source", "warning", "newcdrcolumns = yes")
+
+
+@check("doctor: a MongoDB that answers, wants a password, is frozen, is gone")
+def mongo(office):
+    def store(uri):
+        return {"store": 'kind = "mongodb"\n', "store.mongodb": f'uri = "{uri}"\n'}
+
+    server = mongodb.Mongod(office.folder / "mongod")
+    try:
+        said = ask(office, sections=store(server.uri))
+        said.must("mongodb", "ok", "about 0 conversations")
+        server.freeze()
+        try:
+            said = ask(office, sections=store(server.uri))
+            said.must("mongodb", "failure", "nothing is lost meanwhile")
+            assert said.status == 69, said.status
+        finally:
+            server.thaw()
+        server.lock([("writer", "a-secret-of-mongod", "readWriteAnyDatabase")])
+        ask(office, sections=store(server.uri)).must("mongodb", "failure", "check [store.mongodb] uri")
+        tls = f"&tls=true&tlsCAFile={mongodb.TLS / 'ca.pem'}"
+        known = server.uri.replace("://", "://writer:a-secret-of-mongod@") + tls
+        ask(office, sections=store(known)).must("mongodb", "ok")
+        said = ask(office, sections=store(known.replace("a-secret", "a-guess")))
+        said.must("mongodb", "failure", "uthentication")
+        assert "a-guess" not in str(said.findings), said.of("mongodb")
+        server.kill()
+        ask(office, sections=store(known)).must("mongodb", "failure")
+    finally:
+        server.stop()
 
 
 @check("setup: on a live Asterisk, twice; doctor then has nothing against it")

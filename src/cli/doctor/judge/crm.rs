@@ -97,9 +97,10 @@ fn people(answer: &UsersAnswer, facts: &Facts, say: &mut Findings<'_>) {
             .filter(|extension| extension.pbx.as_ref().is_none_or(|pbx| *pbx == exchange.name))
             .map(|extension| extension.extension.as_str())
             .collect();
+        let pbx = facts.rules.pbx_id(&exchange.name);
         let phones: BTreeSet<String> = devices
             .iter()
-            .filter_map(|device| match facts.rules.party(&ChannelName::new(&format!("{device}-00000000"))) {
+            .filter_map(|device| match facts.rules.party(pbx, &ChannelName::new(&format!("{device}-00000000"))) {
                 Some(Party::Extension(extension)) if device.contains('/') => Some(extension),
                 _ => None,
             })

@@ -39,7 +39,7 @@ fn parties(exchange: &Exchange, seen: Option<&Seen>, rules: &Rules) -> (Vec<Stri
     let real = |name: &String| name.contains('/') && !name.contains(':') && !name.starts_with("MWI/");
     for name in devices.chain(endpoints).filter(real) {
         // A channel has a counter behind its endpoint.
-        match rules.party(&ChannelName::new(&format!("{name}-00000000"))) {
+        match rules.party(rules.pbx_id(&exchange.name), &ChannelName::new(&format!("{name}-00000000"))) {
             Some(Party::Extension(extension)) => extensions.push(extension),
             Some(Party::Trunk(trunk)) => trunks.push(trunk),
             _ => {}
@@ -85,7 +85,7 @@ fn contexts(exchange: &Exchange, seen: Option<&Seen>, rules: &Rules, say: &mut F
         );
         return;
     };
-    let is_extension = |name: &str| rules.numbers.is_extension(name);
+    let is_extension = |name: &str| rules.numbers.at(rules.pbx_id(&exchange.name).0).is_extension(name);
     // Context: (extensions, trunks) whose calls come into it.
     let mut users: BTreeMap<&str, (Vec<&str>, Vec<&str>)> = BTreeMap::new();
     for endpoint in &files.endpoints {
