@@ -76,6 +76,20 @@ impl Pending {
             && self.notes.is_empty()
     }
 
+    /// States of conversations that go on, and nothing else.
+    pub fn is_open_conversations_only(&self) -> bool {
+        !self.conversations.is_empty()
+            && self.conversations.values().all(|c| c.open.is_some() && c.joined_into.is_none())
+            && self.records.is_empty()
+            && self.amendments.is_empty()
+            && self.requests.is_empty()
+            && self.audits.is_empty()
+            && self.settings.is_empty()
+            && self.fates.is_empty()
+            && self.told.is_empty()
+            && self.notes.is_empty()
+    }
+
     /// Something is in it that must not be lost, whatever happens.
     pub fn is_more_than_fates(&self) -> bool {
         !(self.conversations.is_empty()

@@ -26,6 +26,10 @@ use crate::store::sqlite::schema::Patience;
 const GROUP_MAX: usize = 256;
 /// How long the work of one commit may take, by what the last one took.
 const GROUP_WORK_MS: u64 = 50;
+/// How long a state of an open conversation waits for company, if nothing else hangs on it: no record, nobody who is to be told
+/// once it is stored. A call's steps through the dialplan come in bursts of milliseconds; a restart finds what it did not read
+/// here by asking Asterisk.
+const COMPANY_MS: u64 = 50;
 /// How often a commit is tried while the database fails.
 const RETRY_MS: u64 = 1_000;
 /// Since when the database fails and what that cost.
@@ -54,6 +58,8 @@ pub struct Running<R> {
     /// Who is told what changed, where another connector follows.
     relay: Option<Relay>,
     pending: Pending,
+    /// Since what is pending waits for company: until when.
+    company_until_ms: Option<u64>,
     released: Vec<R>,
     failing: Option<Failing>,
     upkeep: Upkeep,
@@ -79,6 +85,7 @@ impl<R> Running<R> {
             withheld: false,
             relay: None,
             pending: Pending::default(),
+            company_until_ms: None,
             released: Vec::new(),
             failing: None,
             upkeep: Upkeep::new(now),
@@ -106,10 +113,15 @@ impl<R> Running<R> {
                     Ok(delivered) => self.settle(&delivered),
                     Err(_) => (outcomes, reporting) = (never(), false),
                 },
-                default(wait) => self.idle(),
+                // Woken for what waited for company: that is no idleness.
+                default(wait) => if self.company_until_ms.is_none() {
+                    self.idle();
+                },
             }
             self.gather(inputs, &outcomes, &mut orders);
-            self.commit();
+            if !orders.is_empty() || !self.may_wait() {
+                self.commit();
+            }
             for order in orders {
                 self.carry_out(order);
             }
@@ -222,8 +234,18 @@ impl<R> Running<R> {
         }
     }
 
+    /// Nothing is pending but what may wait for company.
+    fn may_wait(&mut self) -> bool {
+        if self.failing.is_some() || !self.released.is_empty() || !self.pending.is_open_conversations_only() {
+            return false;
+        }
+        let now_ms = (self.clock)().mono_ms;
+        now_ms < *self.company_until_ms.get_or_insert(now_ms + COMPANY_MS)
+    }
+
     /// Commits what is pending, if there is any and the database is believed to work, and lets go of what waited for it.
     fn commit(&mut self) {
+        self.company_until_ms = None;
         let now = (self.clock)();
         let may_try = self.failing.as_ref().is_none_or(|failing| now.mono_ms >= failing.retry_ms);
         // While failing, an empty commit still tells whether the disk is back.
@@ -385,6 +407,7 @@ impl<R> Running<R> {
         for lane in &self.lanes {
             next_ms = lane.next_deadline(now).map_or(next_ms, |at| next_ms.min(at));
         }
+        next_ms = self.company_until_ms.map_or(next_ms, |at| next_ms.min(at));
         next_ms.saturating_sub(now.mono_ms)
     }
 
