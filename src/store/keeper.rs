@@ -1,6 +1,7 @@
 //! The `store-keeper` thread: owns the database, commits what happened, and hands out what must be delivered.
 //!
-//! It commits at once when idle and groups only what arrives while a commit is under way. After each commit it lets go of
+//! It commits at once when idle and groups only what arrives while a commit is under way; but for states of open calls that nobody
+//! is told of, which wait up to 50 ms for company. After each commit it lets go of
 //! what had to wait for it and fills the idle senders of each destination. A failing database does not stop it: see
 //! [`Alarm`]. Which records go first, and what a failure means for the rest, is decided by [`crate::outbox::policy`].
 
