@@ -65,39 +65,34 @@ pub struct Pending {
 
 impl Pending {
     pub fn is_empty(&self) -> bool {
-        self.conversations.is_empty()
-            && self.records.is_empty()
-            && self.amendments.is_empty()
-            && self.requests.is_empty()
-            && self.audits.is_empty()
-            && self.settings.is_empty()
-            && self.fates.is_empty()
-            && self.told.is_empty()
-            && self.notes.is_empty()
+        !self.is_more_than_fates() && self.is_without_fates()
+    }
+
+    /// Something is in it that must not be lost, whatever happens.
+    pub fn is_more_than_fates(&self) -> bool {
+        !(self.conversations.is_empty() && self.is_without_facts())
     }
 
     /// States of conversations that go on, and nothing else.
     pub fn is_open_conversations_only(&self) -> bool {
         !self.conversations.is_empty()
             && self.conversations.values().all(|c| c.open.is_some() && c.joined_into.is_none())
-            && self.records.is_empty()
+            && self.is_without_facts()
+            && self.is_without_fates()
+    }
+
+    /// No record, and nothing else to be kept but conversations.
+    fn is_without_facts(&self) -> bool {
+        self.records.is_empty()
             && self.amendments.is_empty()
             && self.requests.is_empty()
             && self.audits.is_empty()
             && self.settings.is_empty()
-            && self.fates.is_empty()
-            && self.told.is_empty()
-            && self.notes.is_empty()
     }
 
-    /// Something is in it that must not be lost, whatever happens.
-    pub fn is_more_than_fates(&self) -> bool {
-        !(self.conversations.is_empty()
-            && self.records.is_empty()
-            && self.amendments.is_empty()
-            && self.requests.is_empty()
-            && self.audits.is_empty()
-            && self.settings.is_empty())
+    /// Nothing of how deliveries and destinations fare.
+    fn is_without_fates(&self) -> bool {
+        self.fates.is_empty() && self.told.is_empty() && self.notes.is_empty()
     }
 
     pub fn add_change(&mut self, change: Change, at_ms: i64) {
