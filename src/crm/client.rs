@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use ureq::http::{HeaderMap, Request, header};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Timeout};
 
+use super::addresses::Addresses;
 use super::answer::{Answer, NoAnswer, parse_http_date, shorten};
 use super::log::{ANSWER_CHARS, RequestLine, RequestLog};
 use super::settings::Crm;
@@ -65,6 +67,7 @@ pub struct Client {
     crm: Arc<Crm>,
     log: RequestLog,
     agent: Agent,
+    addresses: Addresses,
     /// Whether there may be connections to close.
     used: bool,
 }
@@ -82,8 +85,9 @@ impl Interrupter {
 
 impl Client {
     pub fn new(crm: Arc<Crm>, log: RequestLog) -> Self {
-        let agent = agent(&crm);
-        Self { crm, log, agent, used: false }
+        let addresses = Addresses::default();
+        let agent = agent(&crm, &addresses);
+        Self { crm, log, agent, addresses, used: false }
     }
 
     pub fn crm(&self) -> &Crm {
@@ -98,7 +102,7 @@ impl Client {
     /// Closes what is open and forgets what TLS needed; the next request begins anew.
     pub fn rest(&mut self) {
         if self.used {
-            self.agent = agent(&self.crm);
+            self.agent = agent(&self.crm, &self.addresses);
             self.used = false;
         }
     }
@@ -112,6 +116,9 @@ impl Client {
         let at = Now::read();
         let started = Instant::now();
         let result = self.exchange(&post, at);
+        if result.is_err() {
+            self.addresses.forget();
+        }
         let line = RequestLine {
             crm: self.crm.name.clone(),
             op: post.op,
@@ -184,11 +191,11 @@ impl Client {
     }
 }
 
-fn agent(crm: &Crm) -> Agent {
+fn agent(crm: &Crm, addresses: &Addresses) -> Agent {
     // The built-in list of public authorities lies in the program's read-only memory; a list read from a file is copied
     // and parsed once for every client.
     let roots = if crm.trusted.is_empty() { RootCerts::WebPki } else { RootCerts::Specific(crm.trusted.clone()) };
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -204,8 +211,8 @@ fn agent(crm: &Crm) -> Agent {
         .max_idle_connections_per_host(1)
         .max_idle_age(KEEP_ALIVE)
         .tls_config(TlsConfig::builder().root_certs(roots).build())
-        .build()
-        .new_agent()
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), addresses.clone())
 }
 
 fn text_of(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {

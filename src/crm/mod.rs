@@ -9,6 +9,7 @@
 //! What is left to others: which record goes to which CRM (`call/`), when and in which order it is sent, and what becomes
 //! of a refused one (`outbox/`, `store/`).
 
+mod addresses;
 pub mod answer;
 pub mod calls_module;
 pub mod client;
