@@ -59,7 +59,7 @@ impl Parser {
             (6, b"Unhold") => Event::Unhold(self.leg(message)),
             (6, b"Pickup") => {
                 let [leg, target] = self.legs(message, ["", "Target"]);
-                Event::Pickup { leg: leg?, target: target? }
+                Event::Pickup { leg: leg?, target: target?.into() }
             }
             (6, b"Status") => Event::Status {
                 action_id: text_of(message, b"ActionID"),
@@ -74,7 +74,7 @@ impl Parser {
             (7, b"DialEnd") => {
                 let [caller, dest] = self.legs(message, ["", "Dest"]);
                 Event::DialEnd {
-                    caller,
+                    caller: caller.map(Box::new),
                     dest: dest.unwrap_or_default(),
                     status: dial_status(message),
                     forward: text_of(message, b"Forward"),
@@ -90,7 +90,7 @@ impl Parser {
             (9, b"DialBegin") => {
                 let [caller, dest] = self.legs(message, ["", "Dest"]);
                 Event::DialBegin {
-                    caller,
+                    caller: caller.map(Box::new),
                     dest: dest.unwrap_or_default(),
                     dial_string: text_of(message, b"DialString"),
                 }
@@ -132,7 +132,7 @@ impl Parser {
             (11, b"LocalBridge") => {
                 let [one, two] = self.legs(message, ["LocalOne", "LocalTwo"]);
                 let optimized = message.get(b"LocalOptimization") == Some(b"Yes");
-                Event::LocalBridge { one: one?, two: two?, optimized }
+                Event::LocalBridge { one: one?, two: two?.into(), optimized }
             }
             (11, b"AgentCalled") => Event::AgentCalled(self.queue_agent(message)),
             (11, b"FullyBooted") => {
@@ -147,11 +147,11 @@ impl Parser {
             (12, b"UnParkedCall") => {
                 let [parkee, retriever] = self.legs(message, ["Parkee", "Retriever"]);
                 let space = text_of(message, b"ParkingSpace");
-                Event::UnParkedCall { parkee: parkee?, retriever: retriever?, space }
+                Event::UnParkedCall { parkee: parkee?, retriever: retriever?.into(), space }
             }
             (12, b"ChanSpyStart") => {
                 let [spyer, spyee] = self.legs(message, ["Spyer", "Spyee"]);
-                Event::ChanSpyStart { spyer: spyer.unwrap_or_default(), spyee: spyee.unwrap_or_default() }
+                Event::ChanSpyStart { spyer: spyer.unwrap_or_default(), spyee: spyee.unwrap_or_default().into() }
             }
             (13, b"BridgeDestroy") => Event::BridgeDestroy { bridge: bridge_of(message, b"BridgeUniqueid")? },
             (13, b"HangupRequest") => Event::HangupRequest { leg: self.leg(message), cause: cause(message) },
@@ -160,7 +160,7 @@ impl Parser {
                 Event::BlindTransfer {
                     success: message.get(b"Result") == Some(b"Success"),
                     transferer: transferer?,
-                    transferee,
+                    transferee: transferee.map(Box::new),
                     context: text_of(message, b"Context"),
                     extension: text_of(message, b"Extension"),
                 }

@@ -74,7 +74,8 @@ impl Reader {
         let mut codec = Codec::new();
         let mut state = State::Greeting;
         let mut clock = PbxClock::default();
-        let mut capacity = 1;
+        // What was read and is handed on next: as many as there are, since it may wait in the queue.
+        let mut heard = Vec::new();
         loop {
             let room = codec.room();
             let room_bytes = room.len().min(READ_BYTES);
@@ -89,7 +90,6 @@ impl Reader {
             self.record(|capture| capture.bytes(&room[..bytes]));
             codec.filled(bytes);
 
-            let mut heard = Vec::with_capacity(capacity);
             // When what is in `heard` happened; usually at one moment.
             let mut moment = at;
             let (mut ignored, mut events) = (0, 0);
@@ -108,13 +108,12 @@ impl Reader {
                                     moment.wall_ms = wall_ms;
                                 } else if (wall_ms - moment.wall_ms).abs() >= AT_ONCE_MS {
                                     // Read late: it waited for us while time went on.
-                                    let heard = std::mem::take(&mut heard);
                                     events += heard.len();
                                     self.pass_on(FromPbx {
                                         pbx: self.pbx,
                                         at: moment,
                                         ahead_ms: clock.ahead_ms(),
-                                        heard,
+                                        heard: all_of(&mut heard),
                                     })?;
                                     moment.wall_ms = wall_ms;
                                 }
@@ -138,7 +137,7 @@ impl Reader {
             if heard.is_empty() {
                 continue;
             }
-            capacity = heard.len().min(64);
+            let heard = all_of(&mut heard);
             self.pass_on(FromPbx { pbx: self.pbx, at: moment, ahead_ms: clock.ahead_ms(), heard })?;
         }
     }
@@ -206,6 +205,12 @@ impl Reader {
             self.capture = None;
         }
     }
+}
+
+/// What lies in `heard`, in a vector of just that size; `heard` keeps its room for the next read.
+#[expect(clippy::drain_collect, reason = "taking it would take the room along, which then waits in the queue")]
+fn all_of(heard: &mut Vec<Heard>) -> Vec<Heard> {
+    heard.drain(..).collect()
 }
 
 enum State {

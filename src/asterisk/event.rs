@@ -105,6 +105,7 @@ pub struct Response {
     pub output: Vec<Text>,
 }
 
+/// A second snapshot is boxed: an event is moved several times and waits in queues, and most have one.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// A channel came into being. Incoming: linkedid == uniqueid and exten = the dialled number.
@@ -125,7 +126,7 @@ pub enum Event {
     },
     /// `caller` is absent for an Originate's first leg.
     DialBegin {
-        caller: Option<Leg>,
+        caller: Option<Box<Leg>>,
         dest: Leg,
         dial_string: Text,
     },
@@ -136,7 +137,7 @@ pub enum Event {
     },
     /// `forward`: the phone sent the call elsewhere by itself (302).
     DialEnd {
-        caller: Option<Leg>,
+        caller: Option<Box<Leg>>,
         dest: Leg,
         status: DialStatus,
         forward: Text,
@@ -169,7 +170,7 @@ pub enum Event {
     /// Ties the halves of a Local pair.
     LocalBridge {
         one: Leg,
-        two: Leg,
+        two: Box<Leg>,
         /// `LocalOptimization: Yes`: the pair will vanish from the talk.
         optimized: bool,
     },
@@ -183,7 +184,7 @@ pub enum Event {
     BlindTransfer {
         success: bool,
         transferer: Leg,
-        transferee: Option<Leg>,
+        transferee: Option<Box<Leg>>,
         /// Where the call was sent.
         context: Text,
         extension: Text,
@@ -192,7 +193,7 @@ pub enum Event {
     /// `leg` picked up what rang at `target`.
     Pickup {
         leg: Leg,
-        target: Leg,
+        target: Box<Leg>,
     },
     ParkedCall {
         parkee: Leg,
@@ -202,7 +203,7 @@ pub enum Event {
     },
     UnParkedCall {
         parkee: Leg,
-        retriever: Leg,
+        retriever: Box<Leg>,
         space: Text,
     },
     ParkedCallTimeOut {
@@ -223,7 +224,7 @@ pub enum Event {
     },
     ChanSpyStart {
         spyer: Leg,
-        spyee: Leg,
+        spyee: Box<Leg>,
     },
     MixMonitorStart(Leg),
     MixMonitorStop(Leg),

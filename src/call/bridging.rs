@@ -61,7 +61,7 @@ impl Calls {
         let consults = channel.name.local_half() == Some(crate::asterisk::channel::Half::One)
             && channel.dialled_by.is_none()
             && channel.role == super::model::Role::Unknown;
-        if channel.bridge.as_deref() != Some(bridge.as_str()) {
+        if channel.bridge.as_ref() != Some(&bridge) {
             self.leaves_every_bridge(pbx, key, &leg.uniqueid);
         }
         if consults {
@@ -77,6 +77,10 @@ impl Calls {
     /// Puts a channel into a bridge and draws the conclusions.
     pub(super) fn enter(&mut self, pbx: PbxId, key: Key, bridge: BridgeId, kind: BridgeKind, uniqueid: &Uniqueid) {
         let wall = self.wall();
+        let uniqueid = &self.shared(pbx, uniqueid);
+        // All who are in it share its name.
+        let known = self.bridges.get_key_value(&(pbx, bridge.clone())).map(|((_, known), _)| known.clone());
+        let bridge = known.unwrap_or(bridge);
         let entry = self
             .bridges
             .entry((pbx, bridge.clone()))
@@ -87,7 +91,7 @@ impl Calls {
         }
         let conversation = self.conversation_mut(key);
         if let Some(channel) = conversation.channel_mut(uniqueid) {
-            channel.bridge = Some(bridge.as_str().to_owned());
+            channel.bridge = Some(bridge.clone());
             channel.pooled |= kind == BridgeKind::Pool;
             // Whoever is in a bridge has answered, even if nobody said so; Local halves of consultations have not.
             if !channel.is_local() {
@@ -120,7 +124,7 @@ impl Calls {
         }
         let Some(key) = self.find(pbx, uniqueid) else { return };
         if let Some(channel) = self.conversation_mut(key).channel_mut(uniqueid)
-            && channel.bridge.as_deref() == Some(bridge.as_str())
+            && channel.bridge.as_ref() == Some(bridge)
         {
             channel.bridge = None;
         }
@@ -128,7 +132,7 @@ impl Calls {
 
     /// For a channel that is gone, or turns up in another bridge than we believed.
     pub(super) fn leaves_every_bridge(&mut self, pbx: PbxId, key: Key, uniqueid: &Uniqueid) {
-        let at = self.conversation(key).channel(uniqueid).and_then(|c| c.bridge.as_deref().map(BridgeId::new));
+        let at = self.conversation(key).channel(uniqueid).and_then(|c| c.bridge.clone());
         if let Some(bridge) = at {
             self.leave(pbx, &bridge, uniqueid);
             self.talks_changed(pbx, &bridge, key);
@@ -163,12 +167,13 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         let Some(channel) = conversation.channel(uniqueid) else { return };
         let who = channel.extension().map(str::to_owned);
+        let same = |step: &super::record::Step| step.who.as_deref() == who.as_deref();
         // A REFER sends an Unhold even if nobody was held.
         let on_hold = conversation
             .timeline
             .iter()
             .rev()
-            .find(|s| matches!(s.step, StepKind::Hold | StepKind::Unhold) && s.who == who)
+            .find(|s| matches!(s.step, StepKind::Hold | StepKind::Unhold) && same(s))
             .is_some_and(|s| s.step == StepKind::Hold);
         if held != on_hold {
             let kind = if held { StepKind::Hold } else { StepKind::Unhold };
@@ -198,11 +203,9 @@ impl Calls {
                 } else if let Some(peer) = &channel.local_peer
                     && let Some((_, peer)) = self.channel(pbx, peer)
                     && let Some(next) = &peer.bridge
+                    && !bridges.contains(next)
                 {
-                    let next = BridgeId::new(next);
-                    if !bridges.contains(&next) {
-                        bridges.push(next);
-                    }
+                    bridges.push(next.clone());
                 }
             }
             if parties.len() + bridges.len() > MAX_CONNECTED {
@@ -365,7 +368,7 @@ impl Calls {
             .filter(|_| callers.is_some_and(|(e, k)| *k == PhoneKey::Extension(e.to_owned())));
         for uniqueid in own.chain(guest) {
             let Some((_, channel)) = self.channel(pbx, uniqueid) else { continue };
-            let Some(bridge) = channel.bridge.as_deref().map(BridgeId::new) else { continue };
+            let Some(bridge) = channel.bridge.clone() else { continue };
             // In a consultation by feature code and in a conference there are people of other conversations, too.
             let others = self.connected(pbx, &bridge);
             let belongs = |k: Key, u: &Uniqueid| k == key || conversation.consulting.as_ref() == Some(u);

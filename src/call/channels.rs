@@ -108,7 +108,7 @@ impl Calls {
         conversation.told_by_peer |= told_by_peer;
         let Some(channel) = conversation.channel_mut(uniqueid) else { return };
         channel.role = Role::Caller;
-        let exten = Some(channel.exten.clone()).filter(|e| is_number(e));
+        let exten = Some(channel.exten.to_string()).filter(|e| is_number(e));
         match channel.party.clone() {
             Party::Trunk(trunk) => {
                 channel.is_client = true;
@@ -344,9 +344,9 @@ impl Channel {
             decides: None,
             dialled_by: None,
             dialled_number: None,
-            caller_number: leg.caller_number.to_string(),
-            caller_name: leg.caller_name.to_string(),
-            exten: leg.exten.to_string(),
+            caller_number: leg.caller_number.clone(),
+            caller_name: leg.caller_name.clone(),
+            exten: leg.exten.clone(),
             born: wall,
             ring_from: ringing.then_some(wall),
             ring_until: None,

@@ -55,6 +55,7 @@ impl Calls {
         if starts {
             self.start_caller(key, &caller.uniqueid);
         }
+        let dialler = self.shared(pbx, &caller.uniqueid);
         let conversation = self.conversation_mut(key);
         conversation.agi_runs = false;
         if conversation.queue.as_ref().is_none_or(|q| q.left.is_some())
@@ -67,15 +68,15 @@ impl Calls {
             return;
         }
         channel.role = Role::Dialled;
-        channel.dialled_by = Some(caller.uniqueid.clone());
+        channel.dialled_by = Some(dialler);
         if channel.is_local() {
             self.named_through_local(key, &dest.uniqueid);
             self.place_waiting(key);
         } else {
             let number = target::dialled_number(dial_string, dest.name.endpoint())
-                .or_else(|| Some(channel.caller_number.clone()).filter(|n| !n.is_empty()))
+                .or_else(|| Some(channel.caller_number.to_string()).filter(|n| !n.is_empty()))
                 .or_else(|| Some(dest.caller_number.to_string()).filter(|n| !n.is_empty()));
-            channel.dialled_number = number;
+            channel.dialled_number = number.map(String::into_boxed_str);
             self.presents(key, caller, dest);
             self.place_waiting(key);
         }
@@ -281,7 +282,8 @@ impl Calls {
             .iter()
             .filter(|c| c.decides.is_none() && c.phone.is_none() && c.is_live() && !c.is_local())
             .filter_map(|c| {
-                Some((c.dialled_by.clone()?, c.uniqueid.clone(), c.party.clone(), c.dialled_number.clone()))
+                let number = c.dialled_number.as_deref().map(str::to_owned);
+                Some((c.dialled_by.clone()?, c.uniqueid.clone(), c.party.clone(), number))
             })
             .collect();
         for (dialler, dest, party, number) in waiting {

@@ -41,7 +41,7 @@ impl Calls {
         let application = application.to_ascii_lowercase();
         // A transfer moves the channel to a new place while it still runs its Dial or Queue, and Asterisk announces the
         // old application there once more.
-        let runs = matches!(&*application, "dial" | "queue").then(|| (application.clone(), data.to_string()));
+        let runs = matches!(&*application, "dial" | "queue").then(|| Box::new((application.clone(), data.to_string())));
         if runs.is_some() && conversation.was_answered() && channel.runs == runs {
             return;
         }

@@ -90,7 +90,7 @@ fn hide_other_party(patterns: &[EndpointPattern], record: &mut Record) {
     record.follow_up = None;
     for step in record.timeline.iter_mut().map(Arc::make_mut) {
         for word in [&mut step.who, &mut step.to, &mut step.place] {
-            if word.as_ref().is_some_and(|word| hidden.contains(word)) {
+            if word.as_ref().is_some_and(|word| hidden.iter().any(|number| **number == **word)) {
                 *word = None;
             }
         }

@@ -5,7 +5,6 @@ use super::rules::Rules;
 use crate::asterisk::{Event, PbxId, Text, Uniqueid};
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every input is `Heard`; a box for each would cost more")]
 pub enum Input {
     /// Asterisk said something.
     Heard { pbx: PbxId, event: Event },

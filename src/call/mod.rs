@@ -46,6 +46,9 @@ use crate::clock::Now;
 use bridging::Bridge;
 use model::Ms;
 
+/// A finished conversation lingers for late events as long as less than one ends in so many milliseconds: 200 a second.
+const LINGERING_EACH_MS: usize = 5;
+
 /// A conversation's place in this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Key(u64);
@@ -63,7 +66,7 @@ pub(crate) struct Held {
     /// The store was told that it is over.
     closed: bool,
     /// What whoever clicked was told last.
-    pub(crate) told: Option<Progress>,
+    pub(crate) told: Option<Box<Progress>>,
     /// Something of it may have happened unheard: we began to listen in the middle of it, or the link broke in it.
     pub(crate) gap: bool,
     /// Each of its records is to be stored once more: what the store has is not what it was published as.
@@ -91,12 +94,14 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub struct Calls {
     pub(crate) rules: Rules,
-    pub(crate) held: HashMap<Key, Held>,
+    pub(crate) held: HashMap<Key, Box<Held>>,
     pub(crate) index: HashMap<(PbxId, Uniqueid), Key>,
     pub(crate) bridges: HashMap<(PbxId, BridgeId), Bridge>,
     pub(crate) exchanges: BTreeMap<PbxId, resync::Exchange>,
     /// When to forget a finished conversation, give up an Originate, audit an exchange: monotonic milliseconds.
     deadlines: BTreeSet<(u64, Deadline)>,
+    /// How many of them are to forget something.
+    lingering: usize,
     dirty: Vec<Key>,
     effects: Vec<Effect>,
     pub(crate) now: Now,
@@ -143,6 +148,7 @@ impl Calls {
         }
         self.due();
         self.publish();
+        self.forget_surplus();
         for pbx in std::mem::take(&mut self.resynced) {
             self.effect(Effect::Resynced { pbx });
         }
@@ -171,11 +177,11 @@ impl Calls {
             }
             Event::VarSet { leg, variable, value } => self.varset(pbx, &leg, &variable, &value),
             Event::DialBegin { caller, dest, dial_string } => {
-                self.dial_begin(pbx, caller.as_ref(), &dest, &dial_string);
+                self.dial_begin(pbx, caller.as_deref(), &dest, &dial_string);
             }
             Event::DialState { dest, status } => self.dial_state(pbx, &dest, status),
             Event::DialEnd { caller, dest, status, forward } => {
-                self.dial_end(pbx, caller.as_ref(), &dest, status, &forward);
+                self.dial_end(pbx, caller.as_deref(), &dest, status, &forward);
             }
             Event::BridgeCreate { .. } => {}
             Event::BridgeEnter { bridge, technology, creator, leg } => {
@@ -190,7 +196,7 @@ impl Calls {
             Event::Unhold(leg) => self.hold(pbx, &leg.uniqueid, false),
             Event::BlindTransfer { success, transferer, transferee, extension, .. } => {
                 if success {
-                    self.blind_transfer(pbx, &transferer, transferee.as_ref(), &extension);
+                    self.blind_transfer(pbx, &transferer, transferee.as_deref(), &extension);
                 }
             }
             Event::AttendedTransfer(transfer) => self.attended_transfer(pbx, &transfer),
@@ -229,6 +235,12 @@ impl Calls {
     pub(crate) fn find(&self, pbx: PbxId, uniqueid: &Uniqueid) -> Option<Key> {
         // A tuple of a reference cannot be looked up; the clone of an `Arc` is cheap.
         self.index.get(&(pbx, uniqueid.clone())).copied()
+    }
+
+    /// `uniqueid` as the channel itself has it: what is kept of it elsewhere then shares its text.
+    pub(crate) fn shared(&self, pbx: PbxId, uniqueid: &Uniqueid) -> Uniqueid {
+        let key = (pbx, uniqueid.clone());
+        self.index.get_key_value(&key).map_or(key.1, |((_, known), _)| known.clone())
     }
 
     /// The conversation of a channel; an unknown one is counted.
@@ -286,20 +298,18 @@ impl Calls {
             id = format!("{id}~{}", key.0);
         }
         let conversation = Conversation::new(id, pbx_name, pbx, self.now.wall_ms, first_n);
-        self.held.insert(
-            key,
-            Held {
-                conversation: Box::new(conversation),
-                uniqueids: Vec::new(),
-                dirty: false,
-                absorbed: Vec::new(),
-                closed: false,
-                told: None,
-                gap: false,
-                anew: false,
-                touched_ms: self.now.mono_ms,
-            },
-        );
+        let held = Held {
+            conversation: Box::new(conversation),
+            uniqueids: Vec::with_capacity(2),
+            dirty: false,
+            absorbed: Vec::new(),
+            closed: false,
+            told: None,
+            gap: false,
+            anew: false,
+            touched_ms: self.now.mono_ms,
+        };
+        self.held.insert(key, Box::new(held));
         self.lead_to(key, pbx, first.clone());
         key
     }
@@ -314,7 +324,10 @@ impl Calls {
     }
 
     pub(crate) fn remind(&mut self, in_ms: u64, deadline: Deadline) {
-        self.deadlines.insert((self.now.mono_ms.saturating_add(in_ms), deadline));
+        let is_new = self.deadlines.insert((self.now.mono_ms.saturating_add(in_ms), deadline));
+        if is_new && matches!(deadline, Deadline::Forget(_)) {
+            self.lingering += 1;
+        }
     }
 
     pub(crate) fn effect(&mut self, effect: Effect) {
@@ -333,10 +346,29 @@ impl Calls {
         {
             self.deadlines.pop_first();
             match deadline {
-                Deadline::Forget(key) => self.forget(key),
+                Deadline::Forget(key) => {
+                    self.lingering -= 1;
+                    self.forget(key);
+                }
                 Deadline::Originate(key) => self.originate_overdue(key),
                 Deadline::Audit(pbx) => self.audit(pbx),
             }
+        }
+    }
+
+    /// Where calls end faster than in any office, the first ones are forgotten before their time: memory is not to grow with the
+    /// rate. Only after everything was published.
+    fn forget_surplus(&mut self) {
+        let most = usize::try_from(self.rules.linger_ms).unwrap_or(usize::MAX) / LINGERING_EACH_MS;
+        while self.lingering > most {
+            let first = self.deadlines.iter().find_map(|(at, deadline)| match deadline {
+                Deadline::Forget(key) => Some((*at, *key)),
+                Deadline::Originate(_) | Deadline::Audit(_) => None,
+            });
+            let Some((at, key)) = first else { return };
+            self.deadlines.remove(&(at, Deadline::Forget(key)));
+            self.lingering -= 1;
+            self.forget(key);
         }
     }
 
@@ -365,8 +397,8 @@ impl Calls {
             let records = render::changed(&mut held.conversation, &self.rules, wall, anew);
             let conversation = &held.conversation;
             let progress = originate::progress(conversation);
-            if progress.is_some() && progress != held.told {
-                held.told.clone_from(&progress);
+            if progress.is_some() && progress.as_ref() != held.told.as_deref() {
+                held.told = progress.clone().map(Box::new);
                 self.effects.extend(progress.map(|progress| Effect::Progress(Box::new(progress))));
             }
             for id in &absorbed {
@@ -391,5 +423,37 @@ impl Calls {
                 records,
             })));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::asterisk::event::Leg;
+    use crate::asterisk::{ChannelName, HangupCause};
+
+    #[test]
+    fn calls_that_end_faster_than_anywhere_are_published_and_forgotten_before_their_time() {
+        let rules = Rules { linger_ms: 500, ..Rules::default() };
+        let most = 500 / LINGERING_EACH_MS;
+        let (pbx, mut calls) = (PbxId::default(), Calls::new(rules));
+        let now = Now { wall_ms: 1_795_329_208_000, mono_ms: 1_000 };
+        for n in 0..3 * most {
+            let uniqueid = Uniqueid::new(&format!("1795329208.{n}"));
+            let name = ChannelName::new(&format!("PJSIP/trunk-msk-{n:08x}"));
+            let (number, exten) = ("+79161234567".into(), "+74951234567".into());
+            let linkedid = uniqueid.clone();
+            let leg = Leg { name, uniqueid, linkedid, caller_number: number, exten, ..Leg::default() };
+            calls.handle(now, Input::Heard { pbx, event: Event::Newchannel(leg.clone()) });
+            let ended = calls.handle(now, Input::Heard { pbx, event: Event::Hangup { leg, cause: HangupCause(16) } });
+            assert!(
+                ended.iter().any(|effect| matches!(effect, Effect::Save(change) if change.open.is_none())),
+                "{ended:?}"
+            );
+            assert_eq!(calls.held.len(), (n + 1).min(most));
+        }
+        // And the others when their time has come.
+        calls.handle(Now { mono_ms: now.mono_ms + 501, ..now }, Input::Tick);
+        assert_eq!((calls.held.len(), calls.index.len(), calls.lingering), (0, 0, 0));
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{Direction, EndedBy, Record, Step, TransferKind};
 use crate::asterisk::channel::Half;
-use crate::asterisk::{ChannelName, DialStatus, PbxId, Uniqueid};
+use crate::asterisk::{BridgeId, ChannelName, DialStatus, PbxId, Text, Uniqueid};
 
 /// Wall-clock milliseconds.
 pub type Ms = i64;
@@ -63,11 +63,11 @@ pub struct Channel {
     #[serde(with = "uniqueid_option")]
     pub dialled_by: Option<Uniqueid>,
     /// The number a trunk was asked to call.
-    pub dialled_number: Option<String>,
+    pub dialled_number: Option<Text>,
     /// First caller id number and dialled extension, before the dialplan changed them.
-    pub caller_number: String,
-    pub caller_name: String,
-    pub exten: String,
+    pub caller_number: Text,
+    pub caller_name: Text,
+    pub exten: Text,
     pub born: Ms,
     pub ring_from: Option<Ms>,
     pub ring_until: Option<Ms>,
@@ -83,14 +83,15 @@ pub struct Channel {
     pub forwarded: bool,
     /// Somebody took its call by pickup.
     pub picked_up: bool,
-    pub bridge: Option<String>,
+    #[serde(with = "bridge_option")]
+    pub bridge: Option<BridgeId>,
     /// An agent's who waits on the line for clients (`AgentLogin`).
     pub pooled: bool,
     /// The other half of a Local pair.
     #[serde(with = "uniqueid_option")]
     pub local_peer: Option<Uniqueid>,
     /// The Dial or Queue it runs, with its arguments.
-    pub runs: Option<(String, String)>,
+    pub runs: Option<Box<(String, String)>>,
     /// Missing in the last comparison with what Asterisk holds.
     pub missing_once: bool,
 }
@@ -400,7 +401,7 @@ pub struct Conversation {
     pub h_began: Option<Ms>,
     pub menu: Option<Box<Menu>>,
     pub voicemail: Option<String>,
-    pub queue: Option<QueueVisit>,
+    pub queue: Option<Box<QueueVisit>>,
     /// Queues he left for another one; the first eight.
     pub past_queues: Vec<QueueVisit>,
     pub pending_transfer: Option<Box<PendingTransfer>>,
@@ -636,6 +637,20 @@ mod uniqueid_option {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Uniqueid>, D::Error> {
         let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         Ok(text.map(|text| Uniqueid::new(&text)))
+    }
+}
+
+mod bridge_option {
+    use super::BridgeId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(id: &Option<BridgeId>, serializer: S) -> Result<S::Ok, S::Error> {
+        id.as_ref().map(BridgeId::as_str).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BridgeId>, D::Error> {
+        let text = Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Ok(text.map(|text| BridgeId::new(&text)))
     }
 }
 

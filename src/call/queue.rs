@@ -62,8 +62,9 @@ impl Calls {
             self.named_through_local(key, &agent.dest.uniqueid);
         } else if matches!(channel.party, Party::Trunk(_)) && channel.dialled_number.is_none() {
             let number = super::target::dialled_number(&agent.interface, agent.dest.name.endpoint());
+            let number = number.map(String::into_boxed_str);
             channel.dialled_number =
-                number.or_else(|| Some(agent.dest.caller_number.to_string()).filter(|n| !n.is_empty()));
+                number.or_else(|| Some(agent.dest.caller_number.clone()).filter(|n| !n.is_empty()));
         }
         self.place_waiting(key);
     }
@@ -87,12 +88,13 @@ impl super::Conversation {
             if self.past_queues.len() == MAX_QUEUES {
                 self.past_queues.remove(0);
             }
-            self.past_queues.push(left);
+            self.past_queues.push(*left);
         }
         let known = self.past_queues.iter().position(|q| q.name == name).map(|at| self.past_queues.remove(at));
         let (waited_before, rang) =
             known.map_or((0, false), |q| (q.waited_before + q.left.map_or(0, |left| (left - q.joined).max(0)), q.rang));
         let name = name.to_owned();
-        self.queue = Some(QueueVisit { name, joined, left: None, answered: None, status: None, rang, waited_before });
+        let visit = QueueVisit { name, joined, left: None, answered: None, status: None, rang, waited_before };
+        self.queue = Some(Box::new(visit));
     }
 }

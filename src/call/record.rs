@@ -222,16 +222,16 @@ pub struct Step {
     pub step: StepKind,
     /// The phone (extension or outside number) it happened to, or who did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub who: Option<String>,
+    pub who: Option<Box<str>>,
     /// Queue, menu context, DID, slot, box, file: where or with what.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
-    pub place: Option<String>,
+    pub place: Option<Box<str>>,
     /// The other party of a transfer or pickup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<String>,
+    pub to: Option<Box<str>>,
     /// `blind` or `attended`; how a ring ended; who hung up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub how: Option<String>,
+    pub how: Option<Box<str>>,
     /// How long it lasted, where that is known afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<Span>,
@@ -450,22 +450,22 @@ pub(crate) fn step(kind: StepKind, at: i64) -> Step {
 
 impl Step {
     pub(crate) fn who(mut self, who: impl Into<Option<String>>) -> Self {
-        self.who = who.into();
+        self.who = who.into().map(String::into_boxed_str);
         self
     }
 
     pub(crate) fn place(mut self, place: impl Into<Option<String>>) -> Self {
-        self.place = place.into();
+        self.place = place.into().map(String::into_boxed_str);
         self
     }
 
     pub(crate) fn to(mut self, to: impl Into<Option<String>>) -> Self {
-        self.to = to.into();
+        self.to = to.into().map(String::into_boxed_str);
         self
     }
 
     pub(crate) fn how(mut self, how: &str) -> Self {
-        self.how = Some(how.to_owned());
+        self.how = Some(how.into());
         self
     }
 }

@@ -89,7 +89,7 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
     }
     // Known once the number and the queue are; the queue is the one he came to first.
     if direction == Direction::Incoming {
-        let queue = conversation.past_queues.first().or(conversation.queue.as_ref()).map(|queue| queue.name.as_str());
+        let queue = conversation.past_queues.first().or(conversation.queue.as_deref()).map(|queue| queue.name.as_str());
         conversation.outside_hours =
             rules.hours.is_outside(conversation.pbx_id, conversation.born, conversation.did.as_deref(), queue);
     }
@@ -175,10 +175,9 @@ impl View<'_> {
             c.channels.iter().find(|channel| channel.phone == Some(index)).and_then(|channel| channel.cause)
         });
         record.ended_by = record.status.is_final().then(|| self.ended_by(index, &record)).flatten();
-        let queue = phone
-            .queue
-            .as_ref()
-            .and_then(|name| c.queue.iter().chain(c.past_queues.iter().rev()).find(|q| q.name == *name));
+        let queue = phone.queue.as_ref().and_then(|name| {
+            c.queue.as_deref().into_iter().chain(c.past_queues.iter().rev()).find(|q| q.name == *name)
+        });
         if let Some(queue) = queue {
             self.waited(&mut record, queue);
         }

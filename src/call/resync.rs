@@ -9,7 +9,7 @@ use super::bridging::BridgeKind;
 use super::model::{Party, Role};
 use super::{Calls, Conversation, Deadline, Effect, Key};
 use crate::asterisk::event::{ListedChannel, Response};
-use crate::asterisk::{Action, BridgeId, ChannelState, PbxId, Text, Uniqueid};
+use crate::asterisk::{Action, ChannelState, PbxId, Text, Uniqueid};
 
 /// Record numbers of a conversation whose beginning we did not see, so that they do not meet those given before.
 pub(super) const FIRST_N_MID_WAY: u32 = 1_001;
@@ -280,12 +280,12 @@ impl Calls {
             _ => {}
         }
         let Some((key, channel)) = self.channel(pbx, &leg.uniqueid) else { return };
-        let at = channel.bridge.as_deref();
+        let at = channel.bridge.as_ref();
         match &listed.bridge {
-            Some(bridge) if at != Some(bridge.as_str()) => {
+            Some(bridge) if at != Some(bridge) => {
                 self.leaves_every_bridge(pbx, key, &leg.uniqueid);
                 let kind = self.bridges.get(&(pbx, bridge.clone())).map_or_else(|| kind_by(listed), |b| b.kind);
-                self.enter(pbx, key, BridgeId::new(bridge.as_str()), kind, &leg.uniqueid);
+                self.enter(pbx, key, bridge.clone(), kind, &leg.uniqueid);
             }
             None if at.is_some() => self.leaves_every_bridge(pbx, key, &leg.uniqueid),
             _ => {}
@@ -348,7 +348,7 @@ impl Calls {
         }
         channel.role = Role::Dialled;
         channel.dialled_by = Some(caller);
-        channel.dialled_number = Some(leg.caller_number.to_string()).filter(|n| !n.is_empty());
+        channel.dialled_number = Some(leg.caller_number.clone()).filter(|n| !n.is_empty());
         self.place_waiting(key);
     }
 
@@ -377,10 +377,10 @@ impl Calls {
         let key = self.begin(pbx, &first, 1);
         for channel in &conversation.channels {
             self.lead_to(key, pbx, channel.uniqueid.clone());
-            if let Some(bridge) = channel.bridge.as_deref().filter(|_| channel.is_live()) {
+            if let Some(bridge) = channel.bridge.as_ref().filter(|_| channel.is_live()) {
                 let entry = self
                     .bridges
-                    .entry((pbx, BridgeId::new(bridge)))
+                    .entry((pbx, bridge.clone()))
                     .or_insert_with(|| super::bridging::Bridge { members: Vec::new(), kind: BridgeKind::Talk });
                 if !entry.members.contains(&channel.uniqueid) {
                     entry.members.push(channel.uniqueid.clone());

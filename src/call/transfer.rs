@@ -9,7 +9,7 @@ use super::model::{Conversation, Fate, PendingTransfer, PhoneKey, Role, Stage};
 use super::record::{Direction, StepKind, TransferKind, step};
 use super::{Calls, Held, Key};
 use crate::asterisk::event::AttendedTransfer;
-use crate::asterisk::{BridgeId, Leg, PbxId, Uniqueid};
+use crate::asterisk::{Leg, PbxId, Uniqueid};
 
 /// A phone called so soon after a talk that nobody hung up on is called because of a Redirect.
 const REDIRECT_MS: i64 = 2_000;
@@ -32,7 +32,7 @@ impl Calls {
         let conversation = self.conversation_mut(key);
         // Parking by REFER says BlindTransfer, too, after ParkedCall.
         let last = conversation.timeline.iter().rev().find(|s| !matches!(s.step, StepKind::Hold | StepKind::Unhold));
-        if last.is_some_and(|s| s.step == StepKind::Park && s.who.as_ref() == Some(&giver.name)) {
+        if last.is_some_and(|s| s.step == StepKind::Park && s.who.as_deref() == Some(&*giver.name)) {
             return;
         }
         if let Some(phone) = giver.phone.and_then(|i| conversation.phones.get_mut(i)) {
@@ -119,7 +119,7 @@ impl Calls {
     /// the one and a BridgeEnter of the other.
     fn takes_place(&mut self, pbx: PbxId, client: &Uniqueid, transferer: &Uniqueid) {
         let Some((other, channel)) = self.channel(pbx, transferer) else { return };
-        let Some(bridge) = channel.bridge.as_deref().map(BridgeId::new) else { return };
+        let Some(bridge) = channel.bridge.clone() else { return };
         let Some(kind) = self.bridges.get(&(pbx, bridge.clone())).map(|b| b.kind) else { return };
         let Some(key) = self.find(pbx, client) else { return };
         self.leaves_every_bridge(pbx, other, transferer);
@@ -296,7 +296,8 @@ impl Calls {
         if main == other {
             return;
         }
-        let Some(Held { conversation: mut joined, uniqueids, absorbed, .. }) = self.held.remove(&other) else { return };
+        let Some(held) = self.held.remove(&other) else { return };
+        let Held { conversation: mut joined, uniqueids, absorbed, .. } = *held;
         let pbx = joined.pbx_id;
         if let Some(guest) = joined.consulting.take() {
             self.exchange(pbx).consultations.remove(&guest);

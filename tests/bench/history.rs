@@ -71,8 +71,8 @@ fn calls(n: u32) -> Vec<Record> {
         let step = |ms, step| Step {
             at: Moment(at + ms),
             step,
-            who: Some("101".to_owned()),
-            place: Some("from-trunk".to_owned()),
+            who: Some("101".into()),
+            place: Some("from-trunk".into()),
             to: None,
             how: None,
             seconds: None,

@@ -68,8 +68,8 @@ fn stage(call: usize, stage: usize, started_at_ms: i64) -> Record {
         let step = Step {
             at: Moment(started_at_ms + step as i64),
             step: StepKind::Ring,
-            who: Some("101".to_owned()),
-            place: Some("from-trunk".to_owned()),
+            who: Some("101".into()),
+            place: Some("from-trunk".into()),
             to: None,
             how: None,
             seconds: None,

@@ -11,7 +11,7 @@ pub fn at(text: &str) -> Moment {
 }
 
 pub fn step(at: Moment, step: StepKind, who: Option<&str>, place: Option<&str>) -> Step {
-    let text = |text: Option<&str>| text.map(str::to_owned);
+    let text = |text: Option<&str>| text.map(Into::into);
     Step { at, step, who: text(who), place: text(place), to: None, how: None, seconds: None }
 }
 

@@ -81,21 +81,24 @@ fn event(dice: &mut Dice, generation: u64) -> Event {
         0..=3 => Event::Newchannel(one),
         4..=6 => Event::Newstate(one),
         7..=9 => Event::DialBegin {
-            caller: (dice.roll(8) > 0).then_some(one),
+            caller: (dice.roll(8) > 0).then(|| one.into()),
             dest: two,
             dial_string: (*pick(dice, &["101", "89161234567@trunk-msk", ""])).into(),
         },
-        10 | 11 => {
-            Event::DialEnd { caller: Some(one), dest: two, status, forward: (*pick(dice, &["", "", "102"])).into() }
-        }
+        10 | 11 => Event::DialEnd {
+            caller: Some(one.into()),
+            dest: two,
+            status,
+            forward: (*pick(dice, &["", "", "102"])).into(),
+        },
         12..=15 => Event::BridgeEnter { bridge, technology: technology.into(), creator: creator.into(), leg: one },
         16 | 17 => Event::BridgeLeave { bridge, leg: one },
         18 => Event::BridgeMerge { to: bridge, from: BridgeId::new("b1") },
-        19 => Event::LocalBridge { one, two, optimized: false },
+        19 => Event::LocalBridge { one, two: two.into(), optimized: false },
         20 => Event::BlindTransfer {
             success: true,
             transferer: one,
-            transferee: Some(two),
+            transferee: Some(two.into()),
             context: "from-internal".into(),
             extension: "102".into(),
         },
@@ -107,9 +110,9 @@ fn event(dice: &mut Dice, generation: u64) -> Event {
             transfer_target: (dice.roll(2) > 0).then(|| leg(dice, generation)),
             ..AttendedTransfer::default()
         })),
-        22 => Event::Pickup { leg: one, target: two },
+        22 => Event::Pickup { leg: one, target: two.into() },
         23 => Event::ParkedCall { parkee: one, parker: "PJSIP/101".into(), space: "701".into() },
-        24 => Event::UnParkedCall { parkee: one, retriever: two, space: "701".into() },
+        24 => Event::UnParkedCall { parkee: one, retriever: two.into(), space: "701".into() },
         25 => Event::QueueCallerJoin { leg: one, queue: "sales".into(), position: 1 },
         26 => Event::QueueCallerLeave { leg: one, queue: "sales".into() },
         27 => Event::AgentCalled(Box::new(QueueAgent {

@@ -42,7 +42,7 @@ fn comes_back(history: &dyn History) {
         at: Moment(1_795_000_000_124),
         step: StepKind::Enter,
         who: None,
-        place: Some("from-trunk".to_owned()),
+        place: Some("from-trunk".into()),
         to: None,
         how: None,
         seconds: None,

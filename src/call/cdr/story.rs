@@ -434,7 +434,7 @@ impl<'a> Telling<'a> {
             c.menu = Some(menu(row).into());
         }
         if let Some(row) = rows.iter().rev().find(|row| row.runs(&["Queue"])) {
-            c.queue = visit(rows, &c.phones, row);
+            c.queue = visit(rows, &c.phones, row).map(Box::new);
             let mut seen: Vec<Option<String>> = vec![queue_name(row)];
             for row in rows.iter().rev().filter(|row| row.runs(&["Queue"])) {
                 if !seen.contains(&queue_name(row)) && seen.len() < 8 {

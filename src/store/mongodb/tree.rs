@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_is_too_large_is_cut_further_and_refused_only_without_steps() {
         let mut call = record(1);
-        let long = Step { place: Some("x".repeat(9_000)), ..(*call.timeline[0]).clone() };
+        let long = Step { place: Some("x".repeat(9_000).into()), ..(*call.timeline[0]).clone() };
         call.timeline = vec![long.into(); 2_000];
         let tree = whole("pbx-1.1", 1, vec![call.clone()], usize::MAX).expect("it fits");
         assert!(bytes(&tree).expect("a size") <= DOCUMENT_MAX_BYTES);
