@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, ToSql, params};
 
 use super::{Database, signed, unsigned};
 use crate::call::record::{Amendment, Direction, FollowUp, Moment, Status};
@@ -234,14 +234,14 @@ impl Database {
             return Ok(());
         }
         let missed = record.lead && record.status == Status::Missed;
+        let open = record.ended_at.is_none() && !record.status.is_final();
         let crm = record.crm.as_deref().unwrap_or_default();
         let n = match stored {
             Some(stored) => {
                 self.connection
                     .prepare_cached(
-                        "UPDATE record SET revision = ?2, body = ?3, weighed = ?4, amended = max(amended, ?5),
-                             conversation = ?6, pbx = ?7, crm = ?8, started_at = ?9, extension = ?10, client = ?11,
-                             open = ?12, lead = ?13, missed = ?14, to_settle = ?15, fingerprint = ?16
+                        "UPDATE record SET revision = ?2, body = ?3, weighed = ?4, amended = max(amended, ?5), pbx = ?6, crm = ?7,
+                             lead = ?8, fingerprint = ?9
                          WHERE n = ?1",
                     )?
                     .execute(params![
@@ -250,18 +250,34 @@ impl Database {
                         body,
                         weighed,
                         amended,
-                        record.conversation,
                         record.pbx,
                         crm,
-                        record.started_at.0,
-                        record.extension,
-                        record.client_number_normalized,
-                        record.ended_at.is_none() && !record.status.is_final(),
                         record.lead,
-                        missed,
-                        is_to_settle(record),
                         fingerprint
                     ])?;
+                // SQLite writes every index anew whose column is named, whether it changes or not. What a step of a call changes
+                // is one of these at most.
+                let indexed: [(&str, &dyn ToSql); 4] = [
+                    (
+                        "UPDATE record SET conversation = ?2 WHERE n = ?1 AND conversation IS NOT ?2",
+                        &record.conversation,
+                    ),
+                    ("UPDATE record SET started_at = ?2 WHERE n = ?1 AND started_at IS NOT ?2", &record.started_at.0),
+                    ("UPDATE record SET extension = ?2 WHERE n = ?1 AND extension IS NOT ?2", &record.extension),
+                    (
+                        "UPDATE record SET client = ?2 WHERE n = ?1 AND client IS NOT ?2",
+                        &record.client_number_normalized,
+                    ),
+                ];
+                for (update, value) in indexed {
+                    self.connection.prepare_cached(update)?.execute(params![stored.n, value])?;
+                }
+                self.connection
+                    .prepare_cached(
+                        "UPDATE record SET open = ?2, missed = ?3, to_settle = ?4
+                         WHERE n = ?1 AND (open IS NOT ?2 OR missed IS NOT ?3 OR to_settle IS NOT ?4)",
+                    )?
+                    .execute(params![stored.n, open, missed, is_to_settle(record)])?;
                 stored.n
             }
             None => self
@@ -283,7 +299,7 @@ impl Database {
                     record.started_at.0,
                     record.extension,
                     record.client_number_normalized,
-                    record.ended_at.is_none() && !record.status.is_final(),
+                    open,
                     record.lead,
                     missed,
                     is_to_settle(record),
