@@ -185,6 +185,35 @@ const tests = {
 		assert.deepStrictEqual([sent.number, sent.record], ['8 (916) 123-45-67', '77']);
 	},
 
+	'numbers in the head and the summary of a record get a telephone, by field or by label'() {
+		const one = page({}, { phone_labels: { Contacts: ['Office Phone'], Leads: ['Other'] } });
+		one.module = 'Contacts';
+		const put = (parent, tag, kind, text) => {
+			const element = parent.appendChild(new Element(tag));
+			element.setAttribute('class', kind);
+			element.textContent = text;
+			return element;
+		};
+		const summary = (label, text) => {
+			const row = put(one.body, 'tr', 'summaryViewEntries', '');
+			put(row, 'td', 'fieldLabel', label);
+			return put(put(row, 'td', 'fieldValue', ''), 'span', 'value', text);
+		};
+		const head = (title) => {
+			const value = put(put(put(one.body, 'div', 'headerAjaxEdit', ''), 'div', 'fieldLabel', ''), 'span', 'value', '89161234567');
+			value.setAttribute('title', title);
+			return value;
+		};
+		const mayChange = head('Fax : 89161234567');
+		const input = put(mayChange.parentNode, 'input', 'fieldBasicData', '');
+		input.setAttribute('data-type', 'phone');
+		const phones = [summary(' Office Phone ', '8 916 123-45-67'), head('Office Phone : 89161234567'), mayChange];
+		const others = [summary('Amount', '8916'), head('Other : 89161234567'), summary('Office Phone', '')];
+		one.load();
+		phones.forEach((place) => assert.strictEqual(place.querySelectorAll('.calls-call').length, 1));
+		others.forEach((place) => assert.strictEqual(place.querySelector('.calls-call'), null));
+	},
+
 	'who may not call sees no telephones'() {
 		const one = page({}, { may_call: false });
 		const cell = one.body.appendChild(new Element('td'));

@@ -332,6 +332,10 @@ final class ClickTest extends DatabaseCase
         self::assertStringNotContainsString('hush', $line['request']);
         self::assertStringContainsString('"secret": "***"', $line['request']);
         self::assertLessThanOrEqual(8000, strlen($line['request']));
+        $log->write(1, 'in', 'x', 200, 5, '{"ami_secret":"hu\\"sh","token":"hush', '{"Password" : "hush", "note": "a secret"}');
+        [$line] = $log->last(1, 1);
+        self::assertSame('{"ami_secret":"***","token":"***', $line['request']);
+        self::assertSame('{"Password" : "***", "note": "a secret"}', $line['answer']);
         $this->clock->at += 8 * 86400;
         $log->trim(7);
         self::assertSame([], $log->last(1, 10));
