@@ -134,6 +134,14 @@ class Tab:
                 raise AssertionError("%s: not within %d s" % (what, seconds))
             time.sleep(0.05)
 
+    def wait_for(self, condition, what, seconds=20):
+        """The same for what the page does not know."""
+        until = time.time() + seconds
+        while not condition():
+            if time.time() > until:
+                raise AssertionError("%s: not within %d s" % (what, seconds))
+            time.sleep(0.05)
+
     def text(self, selector):
         return self.run("(document.querySelector(%s) || {}).innerText || ''" % json.dumps(selector))
 
