@@ -3,8 +3,8 @@ import os
 import re
 import time
 
-from connector import Connector, wire_time
-from scenarios.common import HOSTILE, cli, denied, read_only, saved, scenario, tab_of
+from connector import Connector, call, wire_time
+from scenarios.common import HOSTILE, cli, denied, fill_in, read_only, saved, scenario, settings_page, tab_of
 from standin import MailServer
 
 
@@ -146,13 +146,52 @@ def an_unknown_caller_becomes_a_lead_contact_or_organization_by_the_users_click(
         tab.click("#EditView .saveButton")
         made = "SELECT crmid FROM vtiger_crmentity WHERE setype = '%s' AND label LIKE '%%Новый %s%%' AND deleted = 0" % (module, number)
         tab.wait_for(lambda: office.db.one(made), "the new record of " + module)
-        assert office.connector.ask("lookup", number=number)["client"]["id"] == office.db.one(made)
+        tab.wait_for(lambda: office.connector.ask("lookup", number=number).get("client", {}).get("id") == office.db.one(made), "his number is found")
         # The next time he is known.
         again, _ = saved(office, status="ringing", client_number=number, did="+74951234531", extension="101")
         at(tab, "index.php?module=Calls&view=List")
         tab.wait("((document.querySelector('.calls-popup') || {}).innerText || '').indexOf('Новый') >= 0", "his name")
         assert not tab.run("!!document.querySelector('.calls-popup .calls-create')")
         office.connector.send(dict(again, revision=again["revision"] + 1, status="missed"))
+
+
+@scenario
+def an_unknown_caller_becomes_a_client_by_itself_only_where_an_administrator_set_it(office):
+    tables = {"Leads": ("SELECT e.crmid, a.phone, e.description, e.smownerid FROM vtiger_leadaddress a JOIN vtiger_crmentity e ON e.crmid = a.leadaddressid", "a.phone"),
+              "Contacts": ("SELECT e.crmid, c.phone, e.description, e.smownerid FROM vtiger_contactdetails c JOIN vtiger_crmentity e ON e.crmid = c.contactid", "c.phone"),
+              "Accounts": ("SELECT e.crmid, a.phone, e.description, e.smownerid FROM vtiger_account a JOIN vtiger_crmentity e ON e.crmid = a.accountid", "a.phone")}
+
+    def known(module, number):
+        return office.db.rows("%s WHERE e.deleted = 0 AND %s = '%s'" % (*tables[module], number))
+
+    def rings(number, **more):
+        return saved(office, status="ringing", client_number=number, client_number_normalized=number, did="+74951234531", extension="101", **more)
+
+    tab = office.tab("calls_op1")
+    try:
+        for module in ("Leads", "Contacts", "Accounts"):
+            fill_in(settings_page(office), "#calls-rules", create_client=module)
+            assert settings_page(office).run("document.querySelector('#calls-rules [name=create_client]').value") == module
+            number = office.fresh_number()
+            record, crm_id = rings(number)
+            rows = known(module, number)
+            assert len(rows) == 1 and "+74951234531" in rows[0][2] and rows[0][3] == str(office.users["calls_op1"]), (module, rows)
+            assert office.db.call(crm_id)["call_client"] == rows[0][0], module
+            at(tab, "index.php?module=Calls&view=List")
+            tab.wait("!!document.querySelector('.calls-popup .calls-open-card[href$=\"record=%s\"]')" % rows[0][0], "the link to the new card")
+            assert not tab.run("!!document.querySelector('.calls-popup .calls-create')")
+            office.connector.send(dict(record, revision=record["revision"] + 1, status="missed"), call(conversation=record["conversation"], n=2, lead=False, status="missed", client_number=number, client_number_normalized=number))
+            saved(office, status="missed", client_number=number, client_number_normalized=number)
+            assert known(module, number) == rows, "one client, once"
+            assert office.admin.related_rows(module, int(rows[0][0]), "Calls")[1].status == 200
+            page = office.admin.card(int(rows[0][0]), module)
+            assert page.status == 200 and number in page.text, module
+    finally:
+        fill_in(settings_page(office), "#calls-rules", create_client="")
+    number = office.fresh_number()
+    record, crm_id = rings(number)
+    assert office.db.call(crm_id)["call_client"] == "0" and not any(known(module, number) for module in tables), "never by itself"
+    office.connector.send(dict(record, revision=record["revision"] + 1, status="missed"))
 
 
 @scenario
