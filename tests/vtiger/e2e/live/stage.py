@@ -101,6 +101,9 @@ class Stage:
             thing.stop() if isinstance(thing, Service) else thing.close()
         self.opened = []
         self.vtiger.settings("connector", id=self.vtiger.connector_id, name="End to end", key="e2e", url="", enabled=1)
+        # Silent from now on, it would make a bar in other plays.
+        if hasattr(self, "connector_id"):
+            self.vtiger.settings("connector", id=self.connector_id, name="Live", key="live", url="", enabled="")
         self.vtiger.close()
 
     # -- what scenarios ask -------------------------------------------------------------------------------------------
