@@ -223,6 +223,7 @@ $languageStrings = [
     'LBL_CALLS_DEPUTIES' => 'Deputies',
     'LBL_CALLS_USER' => 'User',
     'LBL_CALLS_DEPUTY' => 'Deputy',
+    'LBL_CALLS_SAME_PBX' => 'Several connectors have an exchange of the same name, so their extensions are taken for the same ones; name them differently ([[asterisk]] name):',
     'LBL_CALLS_NEWCOMERS' => 'Make a client of an unknown caller by itself',
     'LBL_CALLS_NEVER' => 'never',
     'LBL_CALLS_NOBODY' => 'nobody',

@@ -223,6 +223,7 @@ $languageStrings = [
     'LBL_CALLS_DEPUTIES' => 'Заместители',
     'LBL_CALLS_USER' => 'Сотрудник',
     'LBL_CALLS_DEPUTY' => 'Заместитель',
+    'LBL_CALLS_SAME_PBX' => 'У нескольких коннекторов станции с одним именем, и их внутренние номера считаются одними и теми же; назовите станции по-разному ([[asterisk]] name):',
     'LBL_CALLS_NEWCOMERS' => 'Сам заводить карточку неизвестному звонящему',
     'LBL_CALLS_NEVER' => 'никогда',
     'LBL_CALLS_NOBODY' => 'никто',

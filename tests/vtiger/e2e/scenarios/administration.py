@@ -5,7 +5,7 @@ import re
 import time
 import zoneinfo
 
-from connector import wire_time
+from connector import Connector, wire_time
 from database import quoted
 from office import squeezed
 from scenarios.common import HOSTILE, cron, fill_in, saved, scenario, settings_page
@@ -129,6 +129,20 @@ def the_page_shows_how_each_connector_is(office):
         assert 41 <= skew <= 60, text
     finally:
         office.heartbeat()
+
+
+@scenario
+def exchanges_of_the_same_name_at_two_connectors_are_pointed_out(office):
+    other_id, secret = office.known_connector("e2e-name", "Same name")
+    beat = {"sent_at": wire_time(time.time()), "region": "RU", "last_digits": 7}
+    warned = "((document.querySelector('.calls-same-pbx') || {}).innerText || '')"
+    try:
+        Connector(office.url, "e2e-name", secret).ask("heartbeat", pbxs=[{"pbx": "msk", "up": True}], **beat)
+        assert "«msk»" in settings_page(office).run(warned) and "«spb»" not in settings_page(office).run(warned)
+        Connector(office.url, "e2e-name", secret).ask("heartbeat", pbxs=[{"pbx": "ekb", "up": True}], **beat)
+        assert not settings_page(office).run(warned)
+    finally:
+        office.settings("remove_connector", id=other_id)
 
 
 @scenario

@@ -1,9 +1,11 @@
 """An employee's desk: what he clicks, sees and is told, in a real browser. Each function's name is its sentence."""
+import json
 import os
 import re
 import time
 
 from connector import Connector, call, wire_time
+from database import quoted
 from scenarios.common import HOSTILE, cli, denied, fill_in, read_only, saved, scenario, settings_page, tab_of
 from standin import MailServer
 
@@ -367,8 +369,8 @@ def a_missed_call_is_closed_by_the_button_of_its_card_and_of_the_dashboard(offic
 class widgets:
     """On the user's first dashboard, and nothing else there."""
 
-    def __init__(self, office, user, *names):
-        self.office, self.names = office, names
+    def __init__(self, office, user, *names, mini_list=None):
+        self.office, self.names, self.mini_list = office, names, mini_list
         self.user = 1 if user == "admin" else office.users[user]
 
     def __enter__(self):
@@ -384,9 +386,14 @@ class widgets:
             db.run("INSERT INTO vtiger_module_dashboard_widgets (linkid, userid, title, data, dashboardtabid, position) VALUES (%s, %d, %s, '', %s, '{\"row\":%d,\"col\":1}')"
                    % (link, self.user, "''", dashboard, nth + 1))
             self.links.append(link)
+        if self.mini_list:
+            link = db.one("SELECT linkid FROM vtiger_links WHERE linklabel = 'Mini List' AND linktype = 'DASHBOARDWIDGET' LIMIT 1")
+            data = json.dumps({"module": "Calls", "fields": ["client_number", "client_name"]})
+            db.run("INSERT INTO vtiger_module_dashboard_widgets (linkid, userid, filterid, title, data, dashboardtabid) VALUES (%s, %d, %d, 'e2e desk', %s, %s)"
+                   % (link, self.user, self.office.views()[self.mini_list], quoted(data), dashboard))
 
     def __exit__(self, *_):
-        self.office.db.run("DELETE FROM vtiger_module_dashboard_widgets WHERE userid = %d AND linkid IN (%s)" % (self.user, ",".join(self.links)))
+        self.office.db.run("DELETE FROM vtiger_module_dashboard_widgets WHERE userid = %d AND (linkid IN (%s) OR title = 'e2e desk')" % (self.user, ",".join(self.links)))
 
 
 @scenario
@@ -394,13 +401,14 @@ def the_dashboard_draws_its_charts_and_lists(office):
     number = office.fresh_number()
     saved(office, status="missed", follow_up="open", client_number=number, client_name=HOSTILE, extension="101")
     tab = office.tab("calls_op1")
-    with widgets(office, "calls_op1", "CallsByHour", "CallsByStatus", "CallsPerEmployee", "NotCalledBack"):
+    with widgets(office, "calls_op1", "CallsByHour", "CallsByStatus", "CallsPerEmployee", "NotCalledBack", mini_list="Missed"):
         at(tab, "index.php?module=Home&view=DashBoard")
         for name in ("CallsByHour", "CallsByStatus", "CallsPerEmployee"):
             # vTiger's bar chart draws a canvas.
             tab.wait("(function(){var w=document.querySelector('[data-name=\"%s\"], [data-url*=\"name=%s\"]');return w && [...w.querySelectorAll('canvas, svg')].some(one => one.offsetWidth > 50 || one.clientWidth > 50)})()" % (name, name),
                      "the chart " + name, 30)
-        tab.wait("document.body.innerText.indexOf('%s') >= 0" % number, "the missed call in the list")
+        tab.wait("document.body.innerText.split('%s').length === 3" % number, "the missed call in the widget and in the mini list")
+        assert tab.run("document.body.innerText.split(%s).length" % json.dumps(HOSTILE)) >= 2, "the name as it was said"
         if os.environ.get("SCREENSHOTS"):
             tab.screenshot(os.path.join(os.environ["SCREENSHOTS"], "dashboard.png"))
     assert not [said for said in office.dialogs if "calls" in said], "a script from a caller's name ran"

@@ -3,6 +3,7 @@
 {strip}
 <div class="calls-settings settingsPageDiv content-area col-sm-12">
 <h3>{vtranslate('LBL_CALLS_CONNECTORS', $QUALIFIED_MODULE)}</h3>
+{if $SAME_PBX}<p class="text-danger calls-same-pbx">{vtranslate('LBL_CALLS_SAME_PBX', $QUALIFIED_MODULE)} {foreach item=N from=$SAME_PBX}«{$N|escape:'html'}» {/foreach}</p>{/if}
 {foreach item=C from=$CONNECTORS}
 	<div class="calls-connector well" data-id="{$C.id}">
 		<form class="calls-form form-inline" data-what="connector">
