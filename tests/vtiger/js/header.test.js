@@ -237,6 +237,24 @@ const tests = {
 		assert.ok(first.playing && first.getAttribute('src') === 'index.php?record=1');
 		one.click(holders[1].querySelector('.calls-play'));
 		assert.ok(first.paused);
+		assert.strictEqual(holders[0].querySelector('audio'), first, 'on a card it stays where it was stopped');
+	},
+
+	'a row of a list gets its button back when its sound ends or another plays'() {
+		const one = page();
+		const cells = [1, 2].map((number) => {
+			const cell = one.body.appendChild(new Element('td'));
+			cell.setAttribute('class', number === 1 ? 'listViewEntryValue' : 'relatedListEntryValues');
+			const holder = cell.appendChild(new Element('span'));
+			holder.setAttribute('data-calls-recording', 'index.php?record=' + number);
+			holder.appendChild(new Element('button')).setAttribute('class', 'btn calls-play');
+			return cell;
+		});
+		one.load();
+		cells.forEach((cell) => one.click(cell.querySelector('.calls-play')));
+		assert.ok(cells[0].querySelector('.calls-play') && !cells[0].querySelector('audio') && !cells[1].querySelector('.calls-play'));
+		cells[1].querySelector('audio').listeners.ended.forEach((listener) => listener());
+		assert.ok(cells[1].querySelector('.calls-play') && !cells[1].querySelector('audio'));
 	},
 
 	'a recording that cannot be heard says why'() {

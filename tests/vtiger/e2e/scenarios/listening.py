@@ -8,6 +8,10 @@ from standin import StandIn, wav
 
 PLAYED = "(function(){var a=document.querySelector('audio.calls-audio');return a && !a.error && a.currentTime > %s})()"
 
+# Whoever points at its middle and to the right of it points at it, without scrolling sideways.
+SEEN = ("(function(one){var box=one.getBoundingClientRect();return [0.5, 0.8].every(part => {var there=document.elementFromPoint(box.left + box.width * part, box.top + box.height / 2);"
+        "return one === there || one.contains(there)})})(document.querySelector(\"%s\"))")
+
 
 def client_of(office, module, number, owner="calls_op1"):
     """A client of that module with the number, and what his card is called."""
@@ -48,9 +52,13 @@ def the_player_plays_in_the_cards_of_lead_organization_and_contact(office):
         _, crm_id = saved(office, client_number=number, extension="101", recordings=[{"id": name, "file": "x.wav"}])
         for where in places(office, tab, module, client, crm_id):
             tab.wait("!!document.querySelector(\"%s\")" % holder(crm_id, ".calls-play"), "the play button in " + where)
+            if where == "the call's card":
+                tab.run("document.querySelector(\"%s\").scrollIntoView({block: 'center'})" % holder(crm_id))
+            assert tab.run(SEEN % holder(crm_id, ".calls-play")), "the button is out of sight in " + where
             office.standin.heard.clear()
             tab.click(holder(crm_id, ".calls-play"))
             tab.wait(PLAYED % "0.2", "sound in " + where)
+            assert tab.run(SEEN % "audio.calls-audio"), "the player is out of sight in " + where
             tab.run("document.querySelector('audio.calls-audio').currentTime = 590")
             tab.wait(PLAYED % "590.2", "sound after the jump in " + where)
             asked = [span for sound, span in office.standin.heard if sound == name]

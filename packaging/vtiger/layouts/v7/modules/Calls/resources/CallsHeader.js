@@ -119,19 +119,26 @@
 		var holder = button.parentNode;
 		var url = holder.getAttribute('data-calls-recording');
 		var audio = make('audio', { controls: 'controls', preload: 'metadata', src: url, 'class': 'calls-audio' });
+		// A list's cell has no room for it: there it stands below (Calls.css), and its row gets the button back.
+		audio.callsOver = function () {
+			audio.pause();
+			if (audio.parentNode && holder.closest('.listViewEntryValue, .relatedListEntryValues')) {
+				holder.replaceChild(button, audio);
+			}
+		};
+		audio.addEventListener('ended', audio.callsOver);
 		audio.addEventListener('error', function () {
 			holder.removeChild(audio);
 			whyNoSound(holder, url);
 		});
 		Array.prototype.forEach.call(document.querySelectorAll('audio.calls-audio'), function (other) {
-			other.pause();
+			other.callsOver();
 		});
 		holder.replaceChild(audio, button);
 		var started = audio.play();
 		if (started && started['catch']) {
-			started['catch'](function () {
-				// The error event tells what there is to tell.
-			});
+			// The error event tells what there is to tell.
+			started['catch'](function () { return; });
 		}
 	}
 
@@ -273,9 +280,6 @@
 		});
 		mark('.headerAjaxEdit .value', function (value) {
 			return isPhone((value.getAttribute('title') || '').split(' : ')[0]) ? value : null;
-		});
-		mark('[data-name] .phoneField', function (link) {
-			return link.closest('.value') || link.parentNode;
 		});
 	}
 
@@ -747,10 +751,6 @@
 
 	/* Start. -------------------------------------------------------------------------------------------------------- */
 
-	function style() {
-		document.head.appendChild(make('link', { rel: 'stylesheet', href: 'layouts/v7/modules/Calls/resources/Calls.css' }));
-	}
-
 	function watchPage() {
 		var waiting = 0;
 		new MutationObserver(function () {
@@ -768,7 +768,7 @@
 		if (typeof _USERMETA === 'undefined' && !document.getElementById('page')) {
 			return;
 		}
-		style();
+		document.head.appendChild(make('link', { rel: 'stylesheet', href: 'layouts/v7/modules/Calls/resources/Calls.css' }));
 		// In the capturing phase: cells stop a click from going further, because a list opens the record of a clicked row.
 		document.addEventListener('click', function (event) {
 			var target = event.target.closest ? event.target.closest('.calls-play, [data-calls-follow-up]') : null;
