@@ -134,11 +134,23 @@ class Tab:
                 raise AssertionError("%s: not within %d s" % (what, seconds))
             time.sleep(0.05)
 
+    def wait_for(self, condition, what, seconds=20):
+        """The same for what the page does not know."""
+        until = time.time() + seconds
+        while not condition():
+            if time.time() > until:
+                raise AssertionError("%s: not within %d s" % (what, seconds))
+            time.sleep(0.05)
+
     def text(self, selector):
         return self.run("(document.querySelector(%s) || {}).innerText || ''" % json.dumps(selector))
 
     def click(self, selector):
         self.run("document.querySelector(%s).click()" % json.dumps(selector))
+
+    def follow(self, selector):
+        """A click that leaves the page: nobody waits for what it says."""
+        self.run("void setTimeout(function(){document.querySelector(%s).click()}, 0)" % json.dumps(selector))
 
     def screenshot(self, path):
         with open(path, "wb") as written:

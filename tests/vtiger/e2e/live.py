@@ -16,6 +16,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from live.cards import CARDS  # noqa: E402
 from live.doctor import DOCTOR  # noqa: E402
 from live.scenarios import LIVE  # noqa: E402
 from live.stage import Stage  # noqa: E402
@@ -23,7 +24,7 @@ from live.stock import STOCK  # noqa: E402
 
 
 def main():
-    chosen = [one for one in LIVE + DOCTOR + STOCK if not sys.argv[1:] or any(part in one.__name__ for part in sys.argv[1:])]
+    chosen = [one for one in LIVE + CARDS + DOCTOR + STOCK if not sys.argv[1:] or any(part in one.__name__ for part in sys.argv[1:])]
     passed = failed = 0
     stage = Stage()
     try:

@@ -21,6 +21,8 @@ class StandIn:
         self.calls = {}
         self.refuse_with = None
         self.sounds = {"sound1": wav(2)}
+        # What was asked for, in this order: a sound and the Range.
+        self.heard = []
         self.unsigned = 0
         owner = self
 
@@ -72,6 +74,7 @@ class StandIn:
 
             def sound(self, name):
                 data = owner.sounds.get(name)
+                owner.heard.append((name, self.headers.get("Range", "")))
                 if data is None:
                     return self.say(404, {"error": "gone", "message": "gone"})
                 span = self.headers.get("Range", "")

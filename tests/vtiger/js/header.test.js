@@ -185,6 +185,35 @@ const tests = {
 		assert.deepStrictEqual([sent.number, sent.record], ['8 (916) 123-45-67', '77']);
 	},
 
+	'numbers in the head and the summary of a record get a telephone, by field or by label'() {
+		const one = page({}, { phone_labels: { Contacts: ['Office Phone'], Leads: ['Other'] } });
+		one.module = 'Contacts';
+		const put = (parent, tag, kind, text) => {
+			const element = parent.appendChild(new Element(tag));
+			element.setAttribute('class', kind);
+			element.textContent = text;
+			return element;
+		};
+		const summary = (label, text) => {
+			const row = put(one.body, 'tr', 'summaryViewEntries', '');
+			put(row, 'td', 'fieldLabel', label);
+			return put(put(row, 'td', 'fieldValue', ''), 'span', 'value', text);
+		};
+		const head = (title) => {
+			const value = put(put(put(one.body, 'div', 'headerAjaxEdit', ''), 'div', 'fieldLabel', ''), 'span', 'value', '89161234567');
+			value.setAttribute('title', title);
+			return value;
+		};
+		const mayChange = head('Fax : 89161234567');
+		const input = put(mayChange.parentNode, 'input', 'fieldBasicData', '');
+		input.setAttribute('data-type', 'phone');
+		const phones = [summary(' Office Phone ', '8 916 123-45-67'), head('Office Phone : 89161234567'), mayChange];
+		const others = [summary('Amount', '8916'), head('Other : 89161234567'), summary('Office Phone', '')];
+		one.load();
+		phones.forEach((place) => assert.strictEqual(place.querySelectorAll('.calls-call').length, 1));
+		others.forEach((place) => assert.strictEqual(place.querySelector('.calls-call'), null));
+	},
+
 	'who may not call sees no telephones'() {
 		const one = page({}, { may_call: false });
 		const cell = one.body.appendChild(new Element('td'));
@@ -208,6 +237,24 @@ const tests = {
 		assert.ok(first.playing && first.getAttribute('src') === 'index.php?record=1');
 		one.click(holders[1].querySelector('.calls-play'));
 		assert.ok(first.paused);
+		assert.strictEqual(holders[0].querySelector('audio'), first, 'on a card it stays where it was stopped');
+	},
+
+	'a row of a list gets its button back when its sound ends or another plays'() {
+		const one = page();
+		const cells = [1, 2].map((number) => {
+			const cell = one.body.appendChild(new Element('td'));
+			cell.setAttribute('class', number === 1 ? 'listViewEntryValue' : 'relatedListEntryValues');
+			const holder = cell.appendChild(new Element('span'));
+			holder.setAttribute('data-calls-recording', 'index.php?record=' + number);
+			holder.appendChild(new Element('button')).setAttribute('class', 'btn calls-play');
+			return cell;
+		});
+		one.load();
+		cells.forEach((cell) => one.click(cell.querySelector('.calls-play')));
+		assert.ok(cells[0].querySelector('.calls-play') && !cells[0].querySelector('audio') && !cells[1].querySelector('.calls-play'));
+		cells[1].querySelector('audio').listeners.ended.forEach((listener) => listener());
+		assert.ok(cells[1].querySelector('.calls-play') && !cells[1].querySelector('audio'));
 	},
 
 	'a recording that cannot be heard says why'() {

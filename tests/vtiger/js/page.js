@@ -217,7 +217,7 @@ class Page {
 		vm.runInNewContext(fs.readFileSync(SOURCE, 'utf8'), {
 			window: this.window, document: document, jQuery: jQuery, sessionStorage: storage, _USERMETA: { id: '6' },
 			MutationObserver: class { observe() { return; } }, Date: class extends Date { static now() { return page.now; } }, navigator: {}, FormData: Map,
-			app: { helper: { showErrorNotification: () => { return; }, showSuccessNotification: () => { return; } } }
+			app: { getModuleName: () => this.module || 'Calls', helper: { showErrorNotification: () => { return; }, showSuccessNotification: () => { return; } } }
 		});
 		return this;
 	}

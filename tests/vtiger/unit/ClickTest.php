@@ -228,12 +228,12 @@ final class ClickTest extends DatabaseCase
         self::assertSame([], (new FetchCommands($this->commands(), $this->clicks(), 'intval'))(['wait_s' => 0], $this->connectors()->add('o', 'other', ''))['commands'], 'another connector\'s commands');
     }
 
-    private function heartbeat(array $request): array
+    private function heartbeat(array $request, ?Connector $from = null): array
     {
         $users = new Users($this->users(), $this->rights, new Groups(self::$db), new Deputies(self::$db));
         $directory = new Directory(self::$db, $this->clients(), $this->users());
         $heartbeat = new Heartbeat($this->connectors(), $this->settings(), $this->commands(), $users, $directory, $this->clock, '8.0.0');
-        return $heartbeat($request, $this->connector);
+        return $heartbeat($request, $from ?? $this->connector);
     }
 
     public function testTheHeartbeatOfTheContract(): void
@@ -250,6 +250,20 @@ final class ClickTest extends DatabaseCase
         $this->settings()->set('phones_filled_to', -1);
         $this->heartbeat(self::wire('heartbeat.request.json'));
         self::assertSame(-1, $this->settings()->get('phones_filled_to'), 'the same again changes nothing');
+    }
+
+    public function testOfTwoConnectorsTheFirstSaysHowNumbersAreRead(): void
+    {
+        $other = $this->connectors()->add('Other city', 'vtiger-2', '');
+        $theirs = ['area_code' => '812'] + self::wire('heartbeat.request.json');
+        self::$db->execute('UPDATE vtiger_calls_connector SET heard_at = 0');
+        $this->heartbeat($theirs, $other);
+        self::assertSame('812', $this->settings()->get('area_code'), 'the first was never heard of');
+        $this->heartbeat(self::wire('heartbeat.request.json'));
+        self::assertSame('495', $this->settings()->get('area_code'));
+        $this->settings()->set('phones_filled_to', -1);
+        $this->heartbeat($theirs, $other);
+        self::assertSame(['495', -1], [$this->settings()->get('area_code'), $this->settings()->get('phones_filled_to')]);
     }
 
     public function testTheBar(): void
@@ -332,6 +346,10 @@ final class ClickTest extends DatabaseCase
         self::assertStringNotContainsString('hush', $line['request']);
         self::assertStringContainsString('"secret": "***"', $line['request']);
         self::assertLessThanOrEqual(8000, strlen($line['request']));
+        $log->write(1, 'in', 'x', 200, 5, '{"ami_secret":"hu\\"sh","token":"hush', '{"Password" : "hush", "note": "a secret"}');
+        [$line] = $log->last(1, 1);
+        self::assertSame('{"ami_secret":"***","token":"***', $line['request']);
+        self::assertSame('{"Password" : "***", "note": "a secret"}', $line['answer']);
         $this->clock->at += 8 * 86400;
         $log->trim(7);
         self::assertSame([], $log->last(1, 10));

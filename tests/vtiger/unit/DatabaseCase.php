@@ -9,6 +9,8 @@ use PinCalls\Clock;
 use PinCalls\Click\Clicks;
 use PinCalls\Click\Commands;
 use PinCalls\Identity\ClientFinder;
+use PinCalls\Identity\ClientMaker;
+use PinCalls\Identity\Newcomers;
 use PinCalls\Identity\OwnerRule;
 use PinCalls\Identity\PhoneIndex;
 use PinCalls\Identity\Rights;
@@ -140,6 +142,29 @@ final class SetRights implements Rights
     }
 }
 
+final class SetMaker implements ClientMaker
+{
+    /** @var list<array{0: string, 1: string, 2: string, 3: string, 4: int}> */
+    public array $made = [];
+    public ?Throwable $fault = null;
+    /** @var callable(string, int, string): int */
+    private $make;
+
+    public function __construct(callable $make)
+    {
+        $this->make = $make;
+    }
+
+    public function make(string $module, string $name, string $number, string $did, int $owner): int
+    {
+        if ($this->fault !== null) {
+            throw $this->fault;
+        }
+        $this->made[] = [$module, $name, $number, $did, $owner];
+        return ($this->make)($module, $owner, $number);
+    }
+}
+
 abstract class DatabaseCase extends TestCase
 {
     protected const DEFAULT_GROUP = 90;
@@ -150,6 +175,7 @@ abstract class DatabaseCase extends TestCase
     protected SetClock $clock;
     protected TableStore $store;
     protected SetRights $rights;
+    protected SetMaker $maker;
     protected Connector $connector;
 
     protected function setUp(): void
@@ -163,6 +189,11 @@ abstract class DatabaseCase extends TestCase
         $this->clock = new SetClock();
         $this->store = new TableStore(self::$db);
         $this->rights = new SetRights();
+        $this->maker = new SetMaker(function (string $module, int $owner, string $number): int {
+            $id = 900 + count($this->maker->made);
+            [$this, ['Leads' => 'lead', 'Contacts' => 'contact', 'Accounts' => 'account'][$module]]($id, $owner, $number);
+            return $id;
+        });
         $this->settings()->set('region', 'RU');
         $this->settings()->set('phones_filled_to', -1);
         self::$db->execute("INSERT INTO vtiger_groups (groupid, groupname) VALUES (?, 'Звонки без ответственного')", [self::DEFAULT_GROUP]);
@@ -251,13 +282,15 @@ abstract class DatabaseCase extends TestCase
         $owners = new OwnerRule(self::$db, $this->users(), static function (): int {
             return self::DEFAULT_GROUP;
         });
+        $clients = $this->clients();
         return new Records(
             new Claims(self::$db),
             $this->store,
-            $this->clients(),
+            $clients,
             $this->users(),
             $owners,
             $this->companions(),
+            new Newcomers($this->settings(), $clients, $this->users(), $this->maker),
             $this->store
         );
     }

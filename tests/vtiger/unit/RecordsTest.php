@@ -310,6 +310,44 @@ final class RecordsTest extends DatabaseCase
         self::assertSame('', $this->stored($this->send(self::call('a'))['a-1'])['call_client']);
     }
 
+    public function testAnUnknownCallerBecomesAClientOnlyWhereThatIsSet(): void
+    {
+        $from = ['client_number' => '89161234567', 'client_number_normalized' => '+79161234567', 'did' => '+74951234531'];
+        self::assertSame('', $this->stored($this->send(self::call('a', 1, $from))['a-1'])['call_client']);
+        self::assertSame([], $this->maker->made);
+        $this->settings()->set('create_client', 'Leads');
+        // A new revision of a call of before makes none.
+        self::assertSame('', $this->stored($this->send(self::call('a', 1, ['revision' => 2000] + $from))['a-1'])['call_client']);
+        $batch = [self::call('b', 1, ['client_name' => 'Иван'] + $from), self::call('b', 2, ['lead' => false] + $from), self::call('c', 1, $from)];
+        foreach ($this->send(...$batch) as $result) {
+            self::assertSame('901', $this->stored($result)['call_client']);
+        }
+        self::assertSame([['Leads', 'Иван', '+79161234567', '+74951234531', self::DEFAULT_GROUP]], $this->maker->made);
+    }
+
+    public function testWhoIsNoUnknownCaller(): void
+    {
+        $this->settings()->set('create_client', 'Contacts');
+        $this->user(5, '101', '+79031110102');
+        $from = ['client_number' => '89161234567', 'client_number_normalized' => '+79161234567'];
+        $employee = ['client_number' => '89031110102', 'client_number_normalized' => '+79031110102'];
+        $short = ['client_number' => '112', 'client_number_normalized' => ''];
+        $outgoing = ['direction' => 'outgoing'] + $from;
+        $others = [self::call('a'), self::call('b', 2, ['lead' => false] + $from), self::call('c', 1, $employee), self::call('d', 1, $short), self::call('e', 1, $outgoing)];
+        foreach ($this->send(...$others) as $result) {
+            self::assertSame('', $this->stored($result)['call_client']);
+        }
+        self::assertSame([], $this->maker->made);
+    }
+
+    public function testACallIsKeptThoughItsClientCannotBeMade(): void
+    {
+        $this->settings()->set('create_client', 'Accounts');
+        $this->maker->fault = new RuntimeException('a field is mandatory');
+        $result = $this->send(self::call('a', 1, ['client_number' => '89161234567', 'client_number_normalized' => '+79161234567']))['a-1'];
+        self::assertSame(['saved', ''], [$result['result'], $this->stored($result)['call_client']]);
+    }
+
     public function testAClickFromATicketLinksTicketAndItsContact(): void
     {
         $this->contact(10, 5, '89161234567');

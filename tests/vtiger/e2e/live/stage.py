@@ -20,11 +20,12 @@ FOLDER = LAB / "live"
 
 class Service(lab_connector.Connector):
     """The connector, for as many exchanges and vTigers as are given. `crms`: (key, secret, url, further lines) each. `origins`: pages that may
-    listen to its events. `public`: links to recordings are made."""
+    listen to its events. `public`: links to recordings are made. `caller_ids`: numbers of ours that clients may see.
+    `push`: recordings are brought where vTiger does not fetch them."""
 
-    def __init__(self, name, exchanges, crms, listens=True, origins=(), public=False):
+    def __init__(self, name, exchanges, crms, listens=True, origins=(), public=False, caller_ids=(), push=True):
         self.name, self.exchanges, self.crms, self.listens, self.origins = name, exchanges, crms, listens, list(origins)
-        self.public = public
+        self.public, self.caller_ids, self.push = public, list(caller_ids), push
         first = next(iter(exchanges.values()))
         folder = FOLDER / name
         for old in folder.glob("pinconnector.*"):
@@ -33,10 +34,10 @@ class Service(lab_connector.Connector):
 
     def _toml(self, _ami, _sections):
         text = [f'time_zone = "Europe/Moscow"\n[numbers]\nregion = "RU"\n[store]\npath = {json.dumps(str(self.database))}\n'
-                f'[click_to_call]\nring_s = 6\nper_extension_per_minute = 60\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\npush = true\n',
+                f'[click_to_call]\nring_s = 6\nper_extension_per_minute = 60\n[recordings]\nsearch = ["{{year}}/{{month}}/{{day}}"]\npush = {json.dumps(self.push)}\n',
                 f'[http]\nlisten = {json.dumps([self.http] if self.listens else [])}\nallow_origins = {json.dumps(self.origins)}\n'
                 + (f'public_url = "http://{self.http}"\n' if self.public else ""),
-                f'[agi]\nlisten = ["{self.office.lane.connector}:4573"]\n']
+                f'[agi]\nlisten = ["{self.office.lane.connector}:4573"]\ncaller_ids = {json.dumps(self.caller_ids)}\n']
         for name, office in self.exchanges.items():
             host, port = office.asterisk.ami_address
             text.append(f'[[asterisk]]\nname = "{name}"\nhost = "{host}"\nport = {port}\nusername = "pinconnector"\nsecret = "{SECRET}"\n'
@@ -100,6 +101,9 @@ class Stage:
             thing.stop() if isinstance(thing, Service) else thing.close()
         self.opened = []
         self.vtiger.settings("connector", id=self.vtiger.connector_id, name="End to end", key="e2e", url="", enabled=1)
+        # Silent from now on, it would make a bar in other plays.
+        if hasattr(self, "connector_id"):
+            self.vtiger.settings("connector", id=self.connector_id, name="Live", key="live", url="", enabled="")
         self.vtiger.close()
 
     # -- what scenarios ask -------------------------------------------------------------------------------------------

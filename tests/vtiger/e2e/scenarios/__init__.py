@@ -1,3 +1,3 @@
 """All scenarios, in the order in which they are played."""
-from scenarios import records, identity, module, telephone, office_day, lifecycle  # noqa: F401
+from scenarios import records, identity, module, telephone, listening, office_day, administration, desk, lifecycle  # noqa: F401
 from scenarios.common import SCENARIOS  # noqa: F401

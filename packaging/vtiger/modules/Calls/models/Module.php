@@ -20,6 +20,23 @@ class Calls_Module_Model extends Vtiger_Module_Model
         return $actionName !== 'CreateView' && $actionName !== 'Import' && parent::isPermitted($actionName);
     }
 
+    /** In the tabs of a client: whose calls they are stands above, and whoever is to listen needs no scrolling. */
+    private const TAB_COLUMNS = [
+        'call_started', 'call_direction', 'call_status', 'recording_link', 'talk_seconds', 'crm_user', 'call_extension',
+        'client_number', 'call_reason', 'call_follow_up', 'call_name',
+    ];
+
+    public function getHeaderAndSummaryViewFieldsList()
+    {
+        $shown = parent::getHeaderAndSummaryViewFieldsList();
+        $rank = array_flip(self::TAB_COLUMNS);
+        // What an administrator has taken out of the summary stays out, what he has put into it follows.
+        uksort($shown, static function (string $a, string $b) use ($rank): int {
+            return ($rank[$a] ?? 99) <=> ($rank[$b] ?? 99);
+        });
+        return $shown;
+    }
+
     /** No buttons to add or import. */
     public function getModuleBasicLinks()
     {

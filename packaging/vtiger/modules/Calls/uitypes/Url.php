@@ -21,7 +21,8 @@ class Calls_Url_UIType extends Vtiger_Url_UIType
     }
 
     /**
-     * The button that CallsHeader.js makes a player of, or in plain words why there is none.
+     * The button that CallsHeader.js makes a player of, or in plain words why there is none. Who has not
+     * the tool «Listen» sees no button, who has not «Download» no link; both are asked again when the sound is (actions/Recording).
      *
      * @param int $part which of several recordings, from 1; 0 for the one the call's own field names
      * @param string|null $state as the connector told it; null: as it stands with the call
@@ -34,17 +35,27 @@ class Calls_Url_UIType extends Vtiger_Url_UIType
         $state = $state ?? self::stored($recordId, 'recording_state');
         $note = isset(self::NOTES[$state])
             ? '<span class="calls-no-sound" data-calls-state="' . $state . '">' . self::text(self::NOTES[$state]) . '</span>' : '';
-        if ($state === 'recording' || ($state === 'deleted' && !self::isHere($recordId, $recording))) {
+        $mayListen = self::mayUse('Listen');
+        $mayDownload = $withDownload && self::mayUse('Download');
+        $isNone = $state === 'recording' || ($state === 'deleted' && !self::isHere($recordId, $recording));
+        if ($isNone || (!$mayListen && !$mayDownload)) {
             return $note;
         }
         $url = "index.php?module=Calls&action=Recording&record=$recordId" . ($part > 0 ? "&part=$part" : '');
-        $html = '<span class="calls-player" onclick="event.stopPropagation()" data-calls-recording="' . $url . '">'
-            . '<button type="button" class="btn btn-default btn-xs calls-play" title="' . self::text('LBL_PLAY') . '">&#9654;</button>';
-        if ($withDownload) {
+        $html = '<span class="calls-player" onclick="event.stopPropagation()" data-calls-recording="' . $url . '">';
+        if ($mayListen) {
+            $html .= '<button type="button" class="btn btn-default btn-xs calls-play" title="' . self::text('LBL_PLAY') . '">&#9654;</button>';
+        }
+        if ($mayDownload) {
             $html .= ' <a class="calls-download" href="' . $url . '&download=1">' . self::text('LBL_DOWNLOAD') . '</a>';
         }
         // What was brought here before can be heard though the exchange has it no more; what was out of reach may be back.
         return $html . '</span>' . ($note === '' ? '' : ' ' . $note);
+    }
+
+    private static function mayUse(string $tool): bool
+    {
+        return Services::get()->rights->mayUse((int) Users_Record_Model::getCurrentUserModel()->getId(), $tool);
     }
 
     private static function isHere(int $recordId, string $recording): bool

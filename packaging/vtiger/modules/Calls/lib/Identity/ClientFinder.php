@@ -44,6 +44,12 @@ class ClientFinder
         return $this->found[$written];
     }
 
+    /** A client was made within this request. */
+    public function forgetFound(): void
+    {
+        $this->found = [];
+    }
+
     /**
      * @param list<int> $ids
      * @return list<Client> those that still exist; converted Leads do not

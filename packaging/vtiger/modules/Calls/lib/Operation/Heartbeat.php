@@ -52,7 +52,9 @@ class Heartbeat
         $skew = $sent === null ? null : round($now - $sent, 3);
         unset($request['op']);
         $this->connectors->heard($connector, $request + ['clock_skew_seconds' => $skew], (int) $now);
-        $this->takeNumbering($request);
+        if ($this->setsNumbering($connector)) {
+            $this->takeNumbering($request);
+        }
         $answer = [
             'vtiger' => $this->vtigerVersion,
             'users_revision' => $this->users->revision($this->connectors->byId($connector->id) ?? $connector),
@@ -61,6 +63,20 @@ class Heartbeat
             'commands_waiting' => count($this->commands->waiting($connector->id)),
         ];
         return $skew === null ? $answer : $answer + ['clock_skew_seconds' => $skew];
+    }
+
+    /**
+     * One table of numbers is read in one way. Of several connectors, in other cities or countries, the first in the list says how: would
+     * each, the table were filled anew with every heartbeat.
+     */
+    private function setsNumbering(Connector $connector): bool
+    {
+        foreach ($this->connectors->enabled() as $one) {
+            if ($one->heardAt > 0) {
+                return $one->id === $connector->id;
+            }
+        }
+        return true;
     }
 
     /**

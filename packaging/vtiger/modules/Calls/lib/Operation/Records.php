@@ -12,6 +12,7 @@ namespace PinCalls\Operation;
 use PinCalls\DbFault;
 use PinCalls\Identity\Client;
 use PinCalls\Identity\ClientFinder;
+use PinCalls\Identity\Newcomers;
 use PinCalls\Identity\OwnerRule;
 use PinCalls\Identity\UserFinder;
 use PinCalls\Record\Atomic;
@@ -33,6 +34,7 @@ class Records
     private UserFinder $users;
     private OwnerRule $owners;
     private Companions $companions;
+    private Newcomers $newcomers;
     private Atomic $atomic;
     /** @var list<array<string, mixed>> */
     private array $results = [];
@@ -46,6 +48,7 @@ class Records
         UserFinder $users,
         OwnerRule $owners,
         Companions $companions,
+        Newcomers $newcomers,
         Atomic $atomic
     ) {
         $this->claims = $claims;
@@ -54,6 +57,7 @@ class Records
         $this->users = $users;
         $this->owners = $owners;
         $this->companions = $companions;
+        $this->newcomers = $newcomers;
         $this->atomic = $atomic;
     }
 
@@ -203,6 +207,9 @@ class Records
         $userId = $this->userOf($call, $stored);
         $client = $this->clientOf($call, $stored);
         $owner = $this->owners->owner($call, $userId, $client);
+        if ($client === null && $stored === null) {
+            $client = $this->newcomers->clientOf($call, $owner);
+        }
         $fields = CallFields::of($call);
         $fields['call_connector'] = $connector->id;
         $fields['crm_user'] = $userId === 0 ? '' : $userId;

@@ -94,7 +94,8 @@ class RequestLog
 
     private static function shown(string $body): string
     {
-        $secret = '/("(?:secret|password|token|signature)"\s*:\s*")[^"]*(")/i';
+        // Up to the end of the text where it is cut off; a quote behind a backslash is part of the secret.
+        $secret = '/("[\w-]{0,40}(?:secret|password|token|signature|access_?key)"\s*:\s*")(?:[^"\\\\]++|\\\\.)*+("?)/is';
         $masked = (string) preg_replace($secret, '$1***$2', mb_scrub($body, 'UTF-8'));
         // The column is utf8mb3.
         $masked = (string) preg_replace('/[\x{10000}-\x{10FFFF}]/u', "\u{FFFD}", $masked);

@@ -16,6 +16,8 @@ class Settings
         'client_modules' => ['Contacts', 'Accounts', 'Leads'],
         // Among clients of one module: the one changed last (newest) or the one made first (oldest).
         'client_among_equals' => 'newest',
+        // What becomes of a caller nobody knows, without anybody's doing: a record of this module; empty: nothing.
+        'create_client' => '',
         // Numbers that clients may see when they are called; none: any.
         'caller_ids' => [],
         'default_group' => 0,

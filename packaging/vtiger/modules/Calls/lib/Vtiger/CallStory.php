@@ -60,10 +60,10 @@ final class CallStory
         foreach (count($recordings) > 1 ? $recordings : [] as $index => $recording) {
             $at = Clock::fromWire((string) ($recording['started_at'] ?? ''));
             $id = (string) ($recording['id'] ?? '');
-            $players[] = [
-                'time' => $at === null ? (string) ($index + 1) : self::localTime($at),
-                'player' => \Calls_Url_UIType::player($this->crmId, $id, true, $index + 1, (string) ($recording['state'] ?? '')),
-            ];
+            $player = \Calls_Url_UIType::player($this->crmId, $id, true, $index + 1, (string) ($recording['state'] ?? ''));
+            if ($player !== '') {
+                $players[] = ['time' => $at === null ? (string) ($index + 1) : self::localTime($at), 'player' => $player];
+            }
         }
         return $players;
     }

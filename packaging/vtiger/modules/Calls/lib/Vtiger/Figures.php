@@ -78,7 +78,9 @@ final class Figures
                 'id' => (string) $row['callsid'],
                 'started' => (string) $started->getDisplayDateTimeValue(),
                 'number' => (string) $row['client_number'],
-                'name' => $names[(int) $row['call_client']] ?? (string) $row['client_name'],
+                // vTiger stores texts of records as HTML; the page escapes what it is given.
+                'name' => $names[(int) $row['call_client']]
+                    ?? html_entity_decode((string) $row['client_name'], ENT_QUOTES | ENT_HTML5, 'UTF-8'),
                 'tries' => (string) $row['follow_up_tries'],
             ];
         }, $rows);

@@ -44,6 +44,7 @@ final class PageBoot
             'may_call' => $services->rights->mayUse($userId, 'ClickToCall'),
             'may_take' => $services->rights->mayUse($userId, 'TakeExtension'),
             'may_create' => $this->mayCreate(),
+            'phone_labels' => $this->phoneLabels(),
             'extension' => $extensions[0]['extension'] ?? '',
             'seat' => $services->seats->of($userId),
             'pbxs' => (new SeatDesk($services))->pbxs(),
@@ -61,6 +62,24 @@ final class PageBoot
         $strings = \Vtiger_Language_Handler::getModuleStringsFromFile($language, 'Calls')['jsLanguageStrings'] ?? [];
         $english = \Vtiger_Language_Handler::getModuleStringsFromFile('en_us', 'Calls')['jsLanguageStrings'] ?? [];
         return $strings + $english;
+    }
+
+    /**
+     * A record's head and summary do not say which fields are phones; their labels do.
+     *
+     * @return array<string, list<string>> module to labels in the user's language
+     */
+    private function phoneLabels(): array
+    {
+        $rows = $this->services->db->rows(
+            'SELECT t.name, f.fieldlabel FROM vtiger_field f INNER JOIN vtiger_tab t ON t.tabid = f.tabid'
+            . " WHERE f.uitype = 11 AND f.presence IN (0, 2) AND t.presence = 0 AND t.name <> 'Users'"
+        );
+        $labels = [];
+        foreach ($rows as $row) {
+            $labels[(string) $row['name']][] = trim((string) vtranslate((string) $row['fieldlabel'], (string) $row['name']));
+        }
+        return $labels;
     }
 
     /** @return list<string> */

@@ -13,6 +13,7 @@ use PinCalls\Click\ConnectorClient;
 use PinCalls\Clock;
 use PinCalls\Db;
 use PinCalls\Identity\ClientFinder;
+use PinCalls\Identity\Newcomers;
 use PinCalls\Identity\OwnerRule;
 use PinCalls\Identity\PhoneIndex;
 use PinCalls\Identity\Rights;
@@ -123,6 +124,7 @@ final class Services
             $this->users,
             $owners,
             $this->companions,
+            new Newcomers($this->settings, $this->clients, $this->users, new ClientEntities()),
             $atomic
         );
     }

@@ -196,6 +196,8 @@ final class SettingsDesk
         )));
         $settings->set('client_modules', $modules);
         $settings->set('client_among_equals', ($given['client_among_equals'] ?? '') === 'oldest' ? 'oldest' : 'newest');
+        $newcomer = (string) ($given['create_client'] ?? '');
+        $settings->set('create_client', in_array($newcomer, ClientFinder::MODULES, true) ? $newcomer : '');
         $settings->set('log_days', max(1, min(365, (int) ($given['log_days'] ?? 7))));
         $settings->set('seat_idle_hours', max(1, min(168, (int) ($given['seat_idle_hours'] ?? 12))));
         $settings->set('seat_end_hour', max(0, min(23, (int) ($given['seat_end_hour'] ?? 3))));

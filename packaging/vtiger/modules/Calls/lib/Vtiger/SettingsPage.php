@@ -35,6 +35,7 @@ final class SettingsPage
         }
         return [
             'CONNECTORS' => array_map([$this, 'connector'], $connectors),
+            'SAME_PBX' => self::sharedNames($connectors),
             'LOG_OF' => $logOf,
             'LOG' => $logOf === 0 ? [] : array_map([$this, 'logLine'], $services->log->last($logOf, self::LOG_LINES)),
             'GROUP_ROWS' => $services->groups->all(),
@@ -44,6 +45,25 @@ final class SettingsPage
             'DEPUTY_ROWS' => $this->deputies(),
             'RULES' => $settings,
         ];
+    }
+
+    /**
+     * An extension is told apart by its exchange's name alone.
+     *
+     * @param list<Connector> $connectors
+     * @return list<string> names of exchanges that more than one connector in use tells of
+     */
+    private static function sharedNames(array $connectors): array
+    {
+        $told = [];
+        foreach ($connectors as $connector) {
+            foreach ($connector->enabled ? array_unique($connector->pbxs()) : [] as $name) {
+                $told[$name] = ($told[$name] ?? 0) + 1;
+            }
+        }
+        return array_map('strval', array_keys(array_filter($told, static function (int $times): bool {
+            return $times > 1;
+        })));
     }
 
     /** @return array<string, mixed> */

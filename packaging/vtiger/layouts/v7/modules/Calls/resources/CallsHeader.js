@@ -119,19 +119,26 @@
 		var holder = button.parentNode;
 		var url = holder.getAttribute('data-calls-recording');
 		var audio = make('audio', { controls: 'controls', preload: 'metadata', src: url, 'class': 'calls-audio' });
+		// A list's cell has no room for it: there it stands below (Calls.css), and its row gets the button back.
+		audio.callsOver = function () {
+			audio.pause();
+			if (audio.parentNode && holder.closest('.listViewEntryValue, .relatedListEntryValues')) {
+				holder.replaceChild(button, audio);
+			}
+		};
+		audio.addEventListener('ended', audio.callsOver);
 		audio.addEventListener('error', function () {
 			holder.removeChild(audio);
 			whyNoSound(holder, url);
 		});
 		Array.prototype.forEach.call(document.querySelectorAll('audio.calls-audio'), function (other) {
-			other.pause();
+			other.callsOver();
 		});
 		holder.replaceChild(audio, button);
 		var started = audio.play();
 		if (started && started['catch']) {
-			started['catch'](function () {
-				// The error event tells what there is to tell.
-			});
+			// The error event tells what there is to tell.
+			started['catch'](function () { return; });
 		}
 	}
 
@@ -230,30 +237,49 @@
 		return detail ? detail.value : '';
 	}
 
+	/**
+	 * Lists, tabs and the whole card say of a field that it is a phone; a record's head and summary do so only to who may change it there,
+	 * to others by its label alone.
+	 */
 	function markPhones(root) {
 		if (!boot || !boot.may_call) {
 			return;
 		}
-		var cells = root.querySelectorAll('[data-field-type="phone"], [data-name] .phoneField');
-		Array.prototype.forEach.call(cells, function (cell) {
-			if (cell.getAttribute('data-calls') || cell.closest('.editElement, .searchRow, #calls-box')) {
-				return;
-			}
-			cell.setAttribute('data-calls', '1');
-			var number = (cell.textContent || '').trim();
-			if (!/\d{2}/.test(number)) {
-				return;
-			}
-			var icon = make('a', {
-				'class': 'calls-call', href: 'javascript:void(0)', title: say('CALL'), text: ' \u260E',
-				click: function (event) {
-					event.preventDefault();
-					event.stopPropagation();
-					call(number, recordOf(cell));
+		var labels = (boot.phone_labels || {})[typeof app !== 'undefined' && app.getModuleName ? app.getModuleName() : ''] || [];
+		function isPhone(label) {
+			return labels.indexOf(label.trim()) >= 0;
+		}
+		function mark(selector, placeOf) {
+			Array.prototype.forEach.call(root.querySelectorAll(selector), function (found) {
+				var place = placeOf(found);
+				var number = place ? (place.textContent || '').trim() : '';
+				// Asked of the place each time: a number that was changed on the page comes without our icon.
+				if (!/\d{2}/.test(number) || place.querySelector('.calls-call') || place.closest('.editElement, .searchRow, #calls-box')) {
+					return;
 				}
+				place.appendChild(make('a', {
+					'class': 'calls-call', href: 'javascript:void(0)', title: say('CALL'), text: ' \u260E',
+					click: function (event) {
+						event.preventDefault();
+						event.stopPropagation();
+						call(number, recordOf(place));
+					}
+				}));
 			});
-			var place = cell.querySelector('.value') || cell;
-			place.appendChild(icon);
+		}
+		mark('[data-field-type="phone"]', function (cell) {
+			return cell.querySelector('.value') || cell;
+		});
+		mark('.fieldBasicData[data-type="phone"]', function (input) {
+			var field = input.closest('.fieldValue, .fieldLabel, td');
+			return field && field.querySelector('.value');
+		});
+		mark('.summaryViewEntries', function (row) {
+			var label = row.querySelector('.fieldLabel');
+			return label && isPhone(label.textContent) ? row.querySelector('.fieldValue .value') : null;
+		});
+		mark('.headerAjaxEdit .value', function (value) {
+			return isPhone((value.getAttribute('title') || '').split(' : ')[0]) ? value : null;
 		});
 	}
 
@@ -725,10 +751,6 @@
 
 	/* Start. -------------------------------------------------------------------------------------------------------- */
 
-	function style() {
-		document.head.appendChild(make('link', { rel: 'stylesheet', href: 'layouts/v7/modules/Calls/resources/Calls.css' }));
-	}
-
 	function watchPage() {
 		var waiting = 0;
 		new MutationObserver(function () {
@@ -746,7 +768,7 @@
 		if (typeof _USERMETA === 'undefined' && !document.getElementById('page')) {
 			return;
 		}
-		style();
+		document.head.appendChild(make('link', { rel: 'stylesheet', href: 'layouts/v7/modules/Calls/resources/Calls.css' }));
 		// In the capturing phase: cells stop a click from going further, because a list opens the record of a clicked row.
 		document.addEventListener('click', function (event) {
 			var target = event.target.closest ? event.target.closest('.calls-play, [data-calls-follow-up]') : null;

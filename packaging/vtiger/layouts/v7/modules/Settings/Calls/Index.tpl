@@ -3,6 +3,7 @@
 {strip}
 <div class="calls-settings settingsPageDiv content-area col-sm-12">
 <h3>{vtranslate('LBL_CALLS_CONNECTORS', $QUALIFIED_MODULE)}</h3>
+{if $SAME_PBX}<p class="text-danger calls-same-pbx">{vtranslate('LBL_CALLS_SAME_PBX', $QUALIFIED_MODULE)} {foreach item=N from=$SAME_PBX}«{$N|escape:'html'}» {/foreach}</p>{/if}
 {foreach item=C from=$CONNECTORS}
 	<div class="calls-connector well" data-id="{$C.id}">
 		<form class="calls-form form-inline" data-what="connector">
@@ -94,6 +95,7 @@
 <form class="calls-form calls-rules" data-what="rules" id="calls-rules">
 	<div><label>{vtranslate('LBL_CALLS_CLIENT_MODULES', $QUALIFIED_MODULE)} <select name="client_modules">{foreach item=M from=['Contacts','Accounts','Leads']}<option value="{$M}" {if $RULES.client_modules.0 eq $M}selected{/if}>{vtranslate($M, $M)}</option>{/foreach}</select></label>
 	<label>{vtranslate('LBL_CALLS_AMONG_EQUALS', $QUALIFIED_MODULE)} <select name="client_among_equals"><option value="newest">{vtranslate('LBL_CALLS_NEWEST', $QUALIFIED_MODULE)}</option><option value="oldest" {if $RULES.client_among_equals eq 'oldest'}selected{/if}>{vtranslate('LBL_CALLS_OLDEST', $QUALIFIED_MODULE)}</option></select></label></div>
+	<div><label>{vtranslate('LBL_CALLS_NEWCOMERS', $QUALIFIED_MODULE)} <select name="create_client"><option value="">{vtranslate('LBL_CALLS_NEVER', $QUALIFIED_MODULE)}</option>{foreach item=M from=['Leads','Contacts','Accounts']}<option value="{$M}" {if $RULES.create_client eq $M}selected{/if}>{vtranslate("SINGLE_`$M`", $M)}</option>{/foreach}</select></label></div>
 	<div><label>{vtranslate('LBL_CALLS_CALLER_IDS', $QUALIFIED_MODULE)} <textarea class="inputElement" name="caller_ids" rows="3" cols="20">{foreach item=N from=$RULES.caller_ids}{$N|escape:'html'}{"\n"}{/foreach}</textarea></label></div>
 	<div><label>{vtranslate('LBL_CALLS_LOG_DAYS', $QUALIFIED_MODULE)} <input class="inputElement" name="log_days" size="4" value="{$RULES.log_days}"></label></div>
 	<div><label>{vtranslate('LBL_CALLS_SEAT_IDLE', $QUALIFIED_MODULE)} <input class="inputElement" name="seat_idle_hours" size="4" value="{$RULES.seat_idle_hours}"></label>
