@@ -49,6 +49,10 @@ use model::Ms;
 /// A finished conversation lingers for late events as long as less than one ends in so many milliseconds: 200 a second.
 const LINGERING_EACH_MS: usize = 5;
 
+/// With several CRMs a call that has only come in is told so much later, unless the dialplan has said whose it is: what it sets in its
+/// first steps (`PINCONNECTOR_CRM`) comes milliseconds after the channel, and a number once sent cannot be called back.
+const ROUTE_WAIT_MS: u64 = 250;
+
 /// A conversation's place in this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Key(u64);
@@ -119,6 +123,8 @@ pub(crate) enum Deadline {
     Forget(Key),
     /// No word of an Originate.
     Originate(Key),
+    /// Whose call it is may be known by now.
+    Route(Key),
     Audit(PbxId),
 }
 
@@ -351,6 +357,7 @@ impl Calls {
                     self.forget(key);
                 }
                 Deadline::Originate(key) => self.originate_overdue(key),
+                Deadline::Route(key) => self.touch(key),
                 Deadline::Audit(pbx) => self.audit(pbx),
             }
         }
@@ -363,7 +370,7 @@ impl Calls {
         while self.lingering > most {
             let first = self.deadlines.iter().find_map(|(at, deadline)| match deadline {
                 Deadline::Forget(key) => Some((*at, *key)),
-                Deadline::Originate(_) | Deadline::Audit(_) => None,
+                Deadline::Originate(_) | Deadline::Route(_) | Deadline::Audit(_) => None,
             });
             let Some((at, key)) = first else { return };
             self.deadlines.remove(&(at, Deadline::Forget(key)));
@@ -386,12 +393,32 @@ impl Calls {
         }
     }
 
+    /// How long a new call is kept to itself, so that it goes to the right CRM at once.
+    fn waits_for_route(&self, key: Key) -> Option<u64> {
+        let held = self.held.get(&key)?;
+        let conversation = &held.conversation;
+        let is_new = conversation.published.is_empty() && held.absorbed.is_empty() && !conversation.is_over();
+        let came_in = conversation.direction == Some(record::Direction::Incoming) && !conversation.has_phones();
+        let is_named = conversation.crm.is_some() || conversation.variables.contains_key("PINCONNECTOR_CRM");
+        if self.rules.routes.len() < 2 || !is_new || !came_in || is_named {
+            return None;
+        }
+        // Of a call that began before us nothing is waited for.
+        let age_ms = u64::try_from(self.now.wall_ms - conversation.born).ok()?;
+        ROUTE_WAIT_MS.checked_sub(age_ms).filter(|wait_ms| *wait_ms > 0)
+    }
+
     /// Makes records of everything that was touched and hands out those that changed.
     fn publish(&mut self) {
         for key in std::mem::take(&mut self.dirty) {
             let wall = self.now.wall_ms;
+            let wait_ms = self.waits_for_route(key);
             let Some(held) = self.held.get_mut(&key) else { continue };
             held.dirty = false;
+            if let Some(wait_ms) = wait_ms {
+                self.remind(wait_ms, Deadline::Route(key));
+                continue;
+            }
             let absorbed = std::mem::take(&mut held.absorbed);
             let anew = std::mem::take(&mut held.anew);
             let records = render::changed(&mut held.conversation, &self.rules, wall, anew);
@@ -428,32 +455,87 @@ impl Calls {
 
 #[cfg(test)]
 mod tests {
+    use super::rules::Route;
     use super::*;
     use crate::asterisk::event::Leg;
     use crate::asterisk::{ChannelName, HangupCause};
+    use crate::phone::EndpointPattern;
+
+    const BEGAN: Now = Now { wall_ms: 1_795_329_208_000, mono_ms: 1_000 };
+
+    fn later(ms: u64) -> Now {
+        Now { wall_ms: BEGAN.wall_ms + i64::try_from(ms).expect("soon"), mono_ms: BEGAN.mono_ms + ms }
+    }
+
+    /// The `n`-th call, from outside.
+    fn leg(n: usize) -> Leg {
+        let uniqueid = Uniqueid::new(&format!("1795329208.{n}"));
+        let name = ChannelName::new(&format!("PJSIP/trunk-msk-{n:08x}"));
+        let (number, exten) = ("+79161234567".into(), "+74951234567".into());
+        Leg { name, linkedid: uniqueid.clone(), uniqueid, caller_number: number, exten, ..Leg::default() }
+    }
+
+    fn heard(event: Event) -> Input {
+        Input::Heard { pbx: PbxId::default(), event }
+    }
+
+    /// The CRMs that records go to.
+    fn told(effects: &[Effect]) -> Vec<&str> {
+        let saved = effects.iter().filter_map(|effect| match effect {
+            Effect::Save(change) => Some(&change.records),
+            _ => None,
+        });
+        saved.flatten().filter_map(|record| record.crm.as_deref()).collect()
+    }
 
     #[test]
     fn calls_that_end_faster_than_anywhere_are_published_and_forgotten_before_their_time() {
-        let rules = Rules { linger_ms: 500, ..Rules::default() };
+        let mut calls = Calls::new(Rules { linger_ms: 500, ..Rules::default() });
         let most = 500 / LINGERING_EACH_MS;
-        let (pbx, mut calls) = (PbxId::default(), Calls::new(rules));
-        let now = Now { wall_ms: 1_795_329_208_000, mono_ms: 1_000 };
         for n in 0..3 * most {
-            let uniqueid = Uniqueid::new(&format!("1795329208.{n}"));
-            let name = ChannelName::new(&format!("PJSIP/trunk-msk-{n:08x}"));
-            let (number, exten) = ("+79161234567".into(), "+74951234567".into());
-            let linkedid = uniqueid.clone();
-            let leg = Leg { name, uniqueid, linkedid, caller_number: number, exten, ..Leg::default() };
-            calls.handle(now, Input::Heard { pbx, event: Event::Newchannel(leg.clone()) });
-            let ended = calls.handle(now, Input::Heard { pbx, event: Event::Hangup { leg, cause: HangupCause(16) } });
-            assert!(
-                ended.iter().any(|effect| matches!(effect, Effect::Save(change) if change.open.is_none())),
-                "{ended:?}"
-            );
+            calls.handle(BEGAN, heard(Event::Newchannel(leg(n))));
+            let ended = calls.handle(BEGAN, heard(Event::Hangup { leg: leg(n), cause: HangupCause(16) }));
+            let is_closed = |effect: &Effect| matches!(effect, Effect::Save(change) if change.open.is_none());
+            assert!(ended.iter().any(is_closed), "{ended:?}");
             assert_eq!(calls.held.len(), (n + 1).min(most));
         }
         // And the others when their time has come.
-        calls.handle(Now { mono_ms: now.mono_ms + 501, ..now }, Input::Tick);
+        calls.handle(later(501), Input::Tick);
         assert_eq!((calls.held.len(), calls.index.len(), calls.lingering), (0, 0, 0));
+    }
+
+    /// Two CRMs, of which the first takes what nobody claims.
+    fn two_crms() -> Calls {
+        let route = |crm: &str, is_default| Route { crm: crm.to_owned(), is_default, ..Route::default() };
+        let did = vec![EndpointPattern::parse("_+7812.").expect("a pattern")];
+        let second = Route { did, ..route("second", false) };
+        Calls::new(Rules { routes: vec![route("first", true), second], ..Rules::default() })
+    }
+
+    #[test]
+    fn a_call_that_the_dialplan_gives_to_a_crm_is_told_to_no_other() {
+        let mut calls = two_crms();
+        assert!(calls.handle(BEGAN, heard(Event::Newchannel(leg(1)))).is_empty());
+        let (variable, value) = ("PINCONNECTOR_CRM".into(), "second".into());
+        let named = calls.handle(later(3), heard(Event::VarSet { leg: leg(1), variable, value }));
+        assert_eq!(told(&named), ["second"]);
+        assert!(calls.handle(later(ROUTE_WAIT_MS), Input::Tick).is_empty());
+    }
+
+    #[test]
+    fn a_call_of_which_the_dialplan_says_nothing_is_told_a_moment_later() {
+        let mut calls = two_crms();
+        assert!(calls.handle(BEGAN, heard(Event::Newchannel(leg(1)))).is_empty());
+        assert_eq!(calls.next_deadline(), Some(BEGAN.mono_ms + ROUTE_WAIT_MS));
+        assert!(calls.handle(later(ROUTE_WAIT_MS - 1), Input::Tick).is_empty());
+        assert_eq!(told(&calls.handle(later(ROUTE_WAIT_MS), Input::Tick)), ["first"]);
+    }
+
+    #[test]
+    fn a_call_that_ends_at_once_is_told_at_once() {
+        let mut calls = two_crms();
+        calls.handle(BEGAN, heard(Event::Newchannel(leg(1))));
+        let ended = calls.handle(later(90), heard(Event::Hangup { leg: leg(1), cause: HangupCause(16) }));
+        assert_eq!(told(&ended), ["first"]);
     }
 }

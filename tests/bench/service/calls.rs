@@ -79,6 +79,9 @@ pub fn latency(bench: &Bench, report: &mut Report) {
     ] {
         let setting = Setting { crm: bench.receiver.url(), ..Setting::default() };
         let program = Program::start(&bench.binary, &bench.exchange, &setting);
+        // As after the first hours of a service: the log of the database has its size and is written over, not made longer.
+        once(bench, bench.of(3_000));
+        program.settled();
         let count = bench.of(rate * 30).max(16);
         let plays = bench.plays(count);
         let (finals, _) = bench.outcome(&plays);
