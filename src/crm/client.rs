@@ -70,6 +70,8 @@ pub struct Client {
     addresses: Addresses,
     /// Whether there may be connections to close.
     used: bool,
+    /// The last request went well, so that the next one may go over its connection.
+    kept: bool,
 }
 
 /// Ends the requests of a [`Client`] from another thread: a long poll must not hold up the end of the service.
@@ -87,7 +89,7 @@ impl Client {
     pub fn new(crm: Arc<Crm>, log: RequestLog) -> Self {
         let addresses = Addresses::default();
         let agent = agent(&crm, &addresses);
-        Self { crm, log, agent, addresses, used: false }
+        Self { crm, log, agent, addresses, used: false, kept: false }
     }
 
     pub fn crm(&self) -> &Crm {
@@ -103,7 +105,7 @@ impl Client {
     pub fn rest(&mut self) {
         if self.used {
             self.agent = agent(&self.crm, &self.addresses);
-            self.used = false;
+            (self.used, self.kept) = (false, false);
         }
     }
 
@@ -116,6 +118,7 @@ impl Client {
         let at = Now::read();
         let started = Instant::now();
         let result = self.exchange(&post, at);
+        self.kept = result.is_ok();
         if result.is_err() {
             self.addresses.forget();
         }
@@ -138,15 +141,23 @@ impl Client {
 
     fn exchange(&self, post: &Post<'_>, at: Now) -> Result<Answer, NoAnswer> {
         let timeout = post.timeout.unwrap_or(self.crm.timeout);
-        let request = self.request(post, at);
-        let request = self
-            .agent
-            .configure_request(request)
-            .timeout_global(Some(timeout))
-            .timeout_connect(Some(self.crm.connect_timeout.min(timeout)))
-            .build();
         let explain = |error| explain(error, timeout, &self.crm);
-        let mut response = self.agent.run(request).map_err(explain)?;
+        let ask = |at| {
+            let request = self
+                .agent
+                .configure_request(self.request(post, at))
+                .timeout_global(Some(timeout))
+                .timeout_connect(Some(self.crm.connect_timeout.min(timeout)))
+                .build();
+            self.agent.run(request).map_err(explain)
+        };
+        let mut answered = ask(at);
+        // A server may close what it kept just as the next request comes (RFC 9112, 9.3.1). That says nothing of the CRM: it is asked
+        // once more, over a new connection. Everything we post may come twice.
+        if self.kept && matches!(answered, Err(NoAnswer::Closed)) {
+            answered = ask(Now::read());
+        }
+        let mut response = answered?;
         let limit_bytes = post.answer_limit_bytes;
         let body = response.body_mut().with_config().limit(limit_bytes).read_to_vec().map_err(explain)?;
         let headers = response.headers();

@@ -184,6 +184,22 @@ fn the_golden_answers_mean_what_the_readme_says() {
 }
 
 #[test]
+fn a_kept_connection_that_is_closed_under_a_request_is_replaced_once() {
+    let saved = || Reply::new(200, r#"{"ok":true}"#);
+    let closed = || Reply::Raw(Vec::new());
+    let server = Server::start([saved(), closed(), saved(), closed(), closed()]);
+    let crm = crm("webhook", &server.url("/pinconnector"), "");
+    let mut client = client(&crm);
+    let mut sent = || sender::send(&mut client, &mut batch(vec![delivery("msk-1763805600.17-1", 1)]), &no_links(), 0);
+    assert_eq!(sent(), Outcome::Answered(vec![Verdict::Saved]));
+    assert_eq!(sent(), Outcome::Answered(vec![Verdict::Saved]));
+    let connections: Vec<usize> = (0..3).map(|_| server.next().connection).collect();
+    assert_eq!(connections, [0, 0, 1], "the second request came twice");
+    let Outcome::CrmDown { why, .. } = sent() else { panic!("not down") };
+    assert!(why.contains("closed the connection"), "{why}");
+}
+
+#[test]
 fn live_is_what_is_younger_than_thirty_seconds_when_it_is_sent() {
     let live = |age_ms: i64| {
         let record = Delivery { changed_at_ms: 1_000_000_000_000 - age_ms, ..delivery("a-1-1", 1) };
@@ -259,7 +275,8 @@ fn the_operators_header_goes_along_and_never_into_the_log() {
 
 #[test]
 fn the_log_keeps_the_first_500_characters_of_an_answer() {
-    let server = Server::start([Reply::new(200, "я".repeat(10_000)), Reply::Raw(Vec::new())]);
+    let closed = || Reply::Raw(Vec::new());
+    let server = Server::start([Reply::new(200, "я".repeat(10_000)), closed(), closed()]);
     let crm = crm("webhook", &server.url("/"), "");
     let (lines, log) = bounded(10);
     let mut client = pinconnector::crm::Client::new(crm, RequestLog::new(lines));
