@@ -239,6 +239,8 @@ fn the_secret_goes_as_a_hash_where_there_is_a_challenge_and_plain_where_not() {
     let address = server(vec![
         Box::new(move |mut socket| {
             let login = let_in(&mut socket);
+            // What is unread when a socket is closed resets the connection.
+            action(&mut socket);
             logins.send(login).expect("waited for");
         }),
         Box::new(move |mut socket| {
@@ -551,6 +553,35 @@ fn what_is_read_at_once_happened_when_asterisk_stamped_it() {
 }
 
 #[test]
+fn what_is_asked_after_the_login_is_answered_by_asterisks_clock() {
+    // Half an hour behind ours; its events have no stamps, its Pong has one.
+    let behind_ms = 1_800_000;
+    let stamp_ms = pinconnector::clock::Now::read().wall_ms - behind_ms;
+    let address = server(vec![Box::new(move |mut socket| {
+        let_in(&mut socket);
+        let (ping, asked) = (action(&mut socket), action(&mut socket));
+        assert!(ping.starts_with("Action: Ping\r\n"), "{ping}");
+        let pong = format!(
+            "Response: Success\r\nActionID: {}\r\nPing: Pong\r\nTimestamp: {}.{:03}000\r\n\r\n",
+            action_id(&ping),
+            stamp_ms / 1_000,
+            stamp_ms % 1_000
+        );
+        let list = format!("Response: Success\r\nActionID: {}\r\nEventList: start\r\n\r\n", action_id(&asked));
+        socket.write_all((pong + &list).as_bytes()).expect("written");
+        wait_for_the_end(socket);
+    })]);
+    let mut link = start(settings("clock", address));
+    link.up();
+    link.act("l-1", Action::CoreShowChannels);
+    let answer = link.heard.recv_timeout(PATIENCE).expect("the answer");
+    let ahead_ms = answer.ahead_ms.expect("it is known");
+    assert!((-behind_ms - 30_000..=-behind_ms).contains(&ahead_ms), "{ahead_ms}");
+    assert!((stamp_ms..=stamp_ms + 30_000).contains(&answer.at.wall_ms), "{} of {stamp_ms}", answer.at.wall_ms);
+    link.stop();
+}
+
+#[test]
 fn a_full_queue_makes_the_reader_wait_and_loses_nothing() {
     let trace = traces::load("22/h_group_mixed");
     let parts: Vec<_> = (0..20).flat_map(|_| trace.parts.clone()).collect();
@@ -719,7 +750,8 @@ fn tls_with_an_authority_of_ones_own_works_both_ways() {
                 );
             }
             socket.write_all(events.as_bytes()).expect("written");
-            let asked = action(socket);
+            let (ping, asked) = (action(socket), action(socket));
+            assert!(ping.starts_with("Action: Ping\r\n"), "{ping}");
             assert!(asked.starts_with("Action: QueueStatus\r\n"), "{asked}");
             let answer = format!("Response: Success\r\nActionID: {}\r\n\r\n", action_id(&asked));
             socket.write_all(answer.as_bytes()).expect("written");

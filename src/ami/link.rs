@@ -337,6 +337,8 @@ impl Link {
         let mut sent: VecDeque<(Box<str>, &'static str)> = VecDeque::new();
         let mut denied = Vec::new();
         let mut pings = Pings::new(&self.settings);
+        // Its answer says what time it is there, whether or not events are stamped, before any question of the core is answered.
+        self.write(&mut connection.wire, &ActionId(self.own_id("ping")), &Action::Ping)?;
         loop {
             if let Some((id, action)) = self.next_action.take() {
                 if sent.len() == REMEMBERED_ACTIONS {
