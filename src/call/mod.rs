@@ -49,10 +49,6 @@ use model::Ms;
 /// A finished conversation lingers for late events as long as less than one ends in so many milliseconds: 200 a second.
 const LINGERING_EACH_MS: usize = 5;
 
-/// With several CRMs a call that has only come in is told so much later, unless the dialplan has said whose it is: what it sets in its
-/// first steps (`PINCONNECTOR_CRM`) comes milliseconds after the channel, and a number once sent cannot be called back.
-const ROUTE_WAIT_MS: u64 = 250;
-
 /// A conversation's place in this process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Key(u64);
@@ -393,32 +389,12 @@ impl Calls {
         }
     }
 
-    /// How long a new call is kept to itself, so that it goes to the right CRM at once.
-    fn waits_for_route(&self, key: Key) -> Option<u64> {
-        let held = self.held.get(&key)?;
-        let conversation = &held.conversation;
-        let is_new = conversation.published.is_empty() && held.absorbed.is_empty() && !conversation.is_over();
-        let came_in = conversation.direction == Some(record::Direction::Incoming) && !conversation.has_phones();
-        let is_named = conversation.crm.is_some() || conversation.variables.contains_key("PINCONNECTOR_CRM");
-        if self.rules.routes.len() < 2 || !is_new || !came_in || is_named {
-            return None;
-        }
-        // Of a call that began before us nothing is waited for.
-        let age_ms = u64::try_from(self.now.wall_ms - conversation.born).ok()?;
-        ROUTE_WAIT_MS.checked_sub(age_ms).filter(|wait_ms| *wait_ms > 0)
-    }
-
     /// Makes records of everything that was touched and hands out those that changed.
     fn publish(&mut self) {
         for key in std::mem::take(&mut self.dirty) {
             let wall = self.now.wall_ms;
-            let wait_ms = self.waits_for_route(key);
             let Some(held) = self.held.get_mut(&key) else { continue };
             held.dirty = false;
-            if let Some(wait_ms) = wait_ms {
-                self.remind(wait_ms, Deadline::Route(key));
-                continue;
-            }
             let absorbed = std::mem::take(&mut held.absorbed);
             let anew = std::mem::take(&mut held.anew);
             let records = render::changed(&mut held.conversation, &self.rules, wall, anew);
@@ -449,13 +425,17 @@ impl Calls {
                 joined_into: None,
                 records,
             })));
+            let wait_ms = self.rules.route_wait_ms(conversation, wall);
+            if let Some(wait_ms) = wait_ms {
+                self.remind(wait_ms, Deadline::Route(key));
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rules::Route;
+    use super::rules::{ROUTE_WAIT_MS, Route};
     use super::*;
     use crate::asterisk::event::Leg;
     use crate::asterisk::{ChannelName, HangupCause};
@@ -515,7 +495,9 @@ mod tests {
     #[test]
     fn a_call_that_the_dialplan_gives_to_a_crm_is_told_to_no_other() {
         let mut calls = two_crms();
-        assert!(calls.handle(BEGAN, heard(Event::Newchannel(leg(1)))).is_empty());
+        let began = calls.handle(BEGAN, heard(Event::Newchannel(leg(1))));
+        let is_stored = |effect: &Effect| matches!(effect, Effect::Save(change) if change.records.len() == 1);
+        assert!(began.iter().any(is_stored) && told(&began).is_empty(), "stored, and nobody's yet: {began:?}");
         let (variable, value) = ("PINCONNECTOR_CRM".into(), "second".into());
         let named = calls.handle(later(3), heard(Event::VarSet { leg: leg(1), variable, value }));
         assert_eq!(told(&named), ["second"]);
@@ -525,7 +507,7 @@ mod tests {
     #[test]
     fn a_call_of_which_the_dialplan_says_nothing_is_told_a_moment_later() {
         let mut calls = two_crms();
-        assert!(calls.handle(BEGAN, heard(Event::Newchannel(leg(1)))).is_empty());
+        assert!(told(&calls.handle(BEGAN, heard(Event::Newchannel(leg(1))))).is_empty());
         assert_eq!(calls.next_deadline(), Some(BEGAN.mono_ms + ROUTE_WAIT_MS));
         assert!(calls.handle(later(ROUTE_WAIT_MS - 1), Input::Tick).is_empty());
         assert_eq!(told(&calls.handle(later(ROUTE_WAIT_MS), Input::Tick)), ["first"]);

@@ -19,7 +19,7 @@ const TOGETHER_MS: i64 = 1_000;
 /// The records of `conversation` that differ from what was published (`anew`: all of them), with new revisions; remembers them as
 /// published.
 pub(super) fn changed(conversation: &mut Conversation, rules: &Rules, wall: i64, anew: bool) -> Vec<Arc<Record>> {
-    let records = rules.discretion.apply(records(conversation, rules));
+    let records = rules.discretion.apply(records(conversation, rules, wall));
     let lead = records.iter().find(|r| r.lead).or(records.first()).map(|r| r.id.clone());
     let mut changed = Vec::new();
     for mut record in records {
@@ -71,7 +71,7 @@ fn retire(conversation: &mut Conversation, lead: Option<&str>, wall: i64, change
 }
 
 /// The records as they stand, revision 0.
-fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
+fn records(conversation: &mut Conversation, rules: &Rules, wall: i64) -> Vec<Record> {
     // The exchange that called tells of it; unless a transfer has put a conversation of ours into this one.
     if conversation.told_by_peer && conversation.published.is_empty() {
         return Vec::new();
@@ -94,7 +94,8 @@ fn records(conversation: &mut Conversation, rules: &Rules) -> Vec<Record> {
             rules.hours.is_outside(conversation.pbx_id, conversation.born, conversation.did.as_deref(), queue);
     }
     let conversation = &*conversation;
-    let crm = conversation.crm.clone().or_else(|| rules.route(conversation));
+    let is_early = rules.route_wait_ms(conversation, wall).is_some();
+    let crm = conversation.crm.clone().or_else(|| if is_early { None } else { rules.route(conversation) });
     let view = View { conversation, rules, direction, crm, refused: refused.is_some() };
     let superseded = |id: &str| conversation.published.iter().any(|p| p.id == id && p.superseded_by.is_some());
     match rules.records {

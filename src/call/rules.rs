@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::asterisk::{ChannelName, PbxId};
 use crate::call::discretion::Discretion;
 use crate::call::hours::Hours;
-use crate::call::model::{Conversation, Party};
+use crate::call::model::{Conversation, Ms, Party};
+use crate::call::record::Direction;
 use crate::phone::{EndpointPattern, Numbers, NumbersSettings, PbxNumbers};
 
 /// One record per phone tried, or one per conversation.
@@ -15,6 +16,10 @@ pub enum RecordKind {
     PerPhone,
     PerCall,
 }
+
+/// With several CRMs a call that has only come in is nobody's for so long, unless the dialplan has said whose it is: what it sets in
+/// its first steps (`PINCONNECTOR_CRM`) comes milliseconds after the channel, and a number once sent cannot be called back.
+pub const ROUTE_WAIT_MS: u64 = 250;
 
 /// Which conversations go to which CRM.
 #[derive(Clone, Debug, Default)]
@@ -132,6 +137,19 @@ impl Rules {
         }
     }
 
+    /// For how long it is too early to say whose a conversation is; `now_ms` is wall-clock time.
+    pub fn route_wait_ms(&self, conversation: &Conversation, now_ms: Ms) -> Option<u64> {
+        let is_told = conversation.published.iter().any(|record| record.crm.is_some());
+        let came_in = conversation.direction == Some(Direction::Incoming) && !conversation.has_phones();
+        let is_named = conversation.crm.is_some() || conversation.variables.contains_key("PINCONNECTOR_CRM");
+        if self.routes.len() < 2 || is_told || !came_in || is_named || conversation.is_over() {
+            return None;
+        }
+        // Of a call that began before us nothing is waited for.
+        let age_ms = u64::try_from(now_ms - conversation.born).ok()?;
+        ROUTE_WAIT_MS.checked_sub(age_ms).filter(|wait_ms| *wait_ms > 0)
+    }
+
     /// Which CRM a conversation belongs to: the one the dialplan named, else the first whose rules fit, else the default.
     pub fn route(&self, conversation: &Conversation) -> Option<String> {
         if let Some(named) = conversation.variables.get("PINCONNECTOR_CRM")
@@ -157,8 +175,7 @@ impl Rules {
                 && (r.extension.is_empty() || extensions.iter().any(|e| fits(&r.extension, Some(e))))
         });
         let route = found.or_else(|| self.routes.iter().find(|r| r.is_default));
-        let route =
-            route.filter(|r| r.internal || conversation.direction != Some(crate::call::record::Direction::Internal));
+        let route = route.filter(|r| r.internal || conversation.direction != Some(Direction::Internal));
         route.map(|r| r.crm.clone())
     }
 }
